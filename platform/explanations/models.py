@@ -1,0 +1,60 @@
+"""What clinicians read: cases, predictions and the explanations of them."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from catalog.models import Image, Project, TrainedModel
+from dissections.models import Layer
+
+
+class Case(models.Model):
+    """An image as a model sees it."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="cases")
+    model = models.ForeignKey(TrainedModel, models.CASCADE, related_name="cases")
+    image = models.ForeignKey(Image, models.CASCADE, related_name="cases")
+    logits = ArrayField(models.FloatField())
+    probabilities = ArrayField(models.FloatField())
+    predicted = models.PositiveIntegerField(help_text="Index of the most probable class.")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["image__name"]
+        constraints = [models.UniqueConstraint(fields=["model", "image"], name="one_case")]
+
+    def __str__(self) -> str:
+        return f"{self.image} by {self.model}"
+
+    @property
+    def predicted_class(self) -> str:
+        return self.model.class_names[self.predicted]
+
+    @property
+    def probability(self) -> float:
+        return self.probabilities[self.predicted]
+
+
+class Explanation(models.Model):
+    """Why a model gave a class its score on a case, in the terms that stood when it was made.
+
+    A record: newer labels make a newer explanation, this one is never changed once complete.
+    """
+
+    case = models.ForeignKey(Case, models.CASCADE, related_name="explanations")
+    layer = models.ForeignKey(Layer, models.CASCADE, related_name="explanations")
+    target = models.PositiveIntegerField(help_text="Index of the class that is explained.")
+    labels_digest = models.CharField(
+        max_length=64, help_text="SHA-256 of the unit terms it was made from."
+    )
+    job = models.ForeignKey("jobs.Job", models.SET_NULL, null=True, related_name="+")
+    created = models.DateTimeField(auto_now_add=True)
+    completed = models.DateTimeField(null=True)
+    content = models.JSONField(default=dict, help_text="See explanations.content.")
+    maps = models.FileField(upload_to="", max_length=255, blank=True, help_text="Maps as .npz")
+
+    class Meta:
+        ordering = ["-created"]
+        indexes = [models.Index(fields=["case", "layer", "target", "labels_digest"])]
+
+    def __str__(self) -> str:
+        return f"explanation of {self.case}"

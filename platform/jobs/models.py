@@ -1,0 +1,59 @@
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+
+
+class Job(models.Model):
+    """Long work done by a worker. This row, not the broker, says what became of it."""
+
+    class Kind(models.TextChoices):
+        CHECK_MODEL = "check_model", "Check a model"
+        IMPORT_DATASET = "import_dataset", "Import a dataset"
+        DISSECT = "dissect", "Dissect a model"
+        PREDICT = "predict", "Predict cases"
+        EXPLAIN = "explain", "Explain a case"
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        RUNNING = "running", "Running"
+        SUCCEEDED = "succeeded", "Succeeded"
+        FAILED = "failed", "Failed"
+        CANCELLED = "cancelled", "Cancelled"
+
+    ACTIVE: ClassVar = (State.QUEUED, State.RUNNING)
+
+    project = models.ForeignKey("catalog.Project", models.CASCADE, related_name="jobs")
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    title = models.CharField(max_length=200)
+    target_id = models.BigIntegerField(help_text="Primary key of the object the job works on.")
+    state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
+    cancel_requested = models.BooleanField(default=False)
+    stage = models.CharField(max_length=120, blank=True)
+    done = models.PositiveIntegerField(default=0)
+    total = models.PositiveIntegerField(default=0)
+    log = models.TextField(blank=True)
+    error = models.TextField(blank=True, help_text="What went wrong and what to do, for people.")
+    attempt = models.PositiveIntegerField(default=0)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="jobs"
+    )
+    created = models.DateTimeField(auto_now_add=True)
+    started = models.DateTimeField(null=True)
+    heartbeat = models.DateTimeField(null=True)
+    finished = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created", "-pk"]
+        indexes = [models.Index(fields=["project", "state"])]
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def percent(self) -> int:
+        return min(100, 100 * self.done // self.total) if self.total else 0
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in self.ACTIVE
