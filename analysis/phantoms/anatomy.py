@@ -112,7 +112,7 @@ def build_view(anatomy: Anatomy, view: str, key: tuple[int, ...]) -> BreastView:
 
     breast = column < extent[:, None]
     nipple_radius = rng.uniform(5.0, 7.0)
-    nipple_disc = np.hypot(row - nipple_row, column - tip + 1)
+    nipple_disc = np.hypot(row - nipple_row, column - tip + 2)
     breast |= nipple_disc < nipple_radius
     skin_depth = ndimage.distance_transform_edt(breast).astype(np.float32)
     thickness = np.sqrt(1 - (1 - np.clip(skin_depth / 34, 0, 1)) ** 2)
@@ -121,22 +121,23 @@ def build_view(anatomy: Anatomy, view: str, key: tuple[int, ...]) -> BreastView:
     share = _gland_share(anatomy, rng, row, column, nipple_row, tip, upper, lower, breast)
     share = share * np.clip((skin_depth - 5) / 12, 0, 1)
     strands = np.exp(-((power_law_texture(rng, 2.2) / 0.16) ** 2))
-    strands *= 0.035 * (0.45 + share) * np.clip((skin_depth - 3) / 6, 0, 1)
+    strands *= 0.05 * (0.45 + share) * np.clip((skin_depth - 3) / 6, 0, 1)
 
     muscle = np.zeros_like(share)
     if view == "MLO":
         muscle = _muscle(rng, row, column)
-    nipple = 0.24 * sigmoid((nipple_radius - nipple_disc) / 0.8)
+    nipple = 0.20 * sigmoid((nipple_radius - nipple_disc) / 0.8)
     skin = 0.13 * np.exp(-(((skin_depth - 1.6) / 1.1) ** 2)) * breast
     paths, vessel = _vessels(rng, nipple_row, tip, extent, upper, lower)
     vessel *= np.clip((skin_depth - 2) / 5, 0, 1)
 
-    gland = share * (anatomy.gland_level + 0.045 * fine)
+    gland = share * (anatomy.gland_level + 0.06 * fine)
     base = thickness * (anatomy.fat_level + 0.022 * fine + gland + strands)
-    base = (base + muscle * (1 - 0.5 * share) + nipple + skin + vessel) * breast
+    base = (base + muscle * (1 - 0.7 * share) + nipple + skin + vessel) * breast
     edge = _muscle_edge(muscle)
     masks = {
         "dense-tissue": share * thickness > 0.5,
+        "breast-edge": ndimage.maximum_filter(breast, 7) & ~ndimage.minimum_filter(breast, 7),
         "vessel": (vessel >= VISIBLE) & breast,
         "skin": skin >= VISIBLE,
         "nipple": (nipple >= VISIBLE) & breast,
@@ -186,7 +187,7 @@ def _gland_share(
     )
     field = power_law_texture(rng, TEXTURE_BETA) + 2.4 * cone
     cut = np.quantile(field[breast][::7], 1 - anatomy.dense_share)
-    return sigmoid((field - cut) / 0.22)
+    return sigmoid((field - cut) / 0.42)
 
 
 def _muscle(rng: np.random.Generator, row: Array, column: Array) -> Array:
@@ -195,8 +196,8 @@ def _muscle(rng: np.random.Generator, row: Array, column: Array) -> Array:
     bulge = rng.uniform(-0.06, 0.10)
     inside = 1 - column / width - row / height
     inside = inside + bulge * np.sin(np.pi * np.clip(row / height, 0, 1))
-    fibres = 1 + 0.05 * np.sin((column / width + row / height) * rng.uniform(30, 45))
-    return (rng.uniform(0.24, 0.32) * fibres * sigmoid(inside / 0.018)).astype(np.float32)
+    fibres = 1 + 0.02 * np.sin((column / width + row / height) * rng.uniform(24, 36))
+    return (rng.uniform(0.24, 0.32) * fibres * sigmoid(inside / 0.022)).astype(np.float32)
 
 
 def _muscle_edge(muscle: Array) -> Array:

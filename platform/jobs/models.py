@@ -35,6 +35,7 @@ class Job(models.Model):
     log = models.TextField(blank=True)
     error = models.TextField(blank=True, help_text="What went wrong and what to do, for people.")
     attempt = models.PositiveIntegerField(default=0)
+    worker = models.CharField(max_length=120, blank=True, help_text="Node name of its worker.")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="jobs"
     )

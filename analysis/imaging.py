@@ -1,0 +1,252 @@
+"""The only image reader of the product: PNG, JPEG and DICOM in, float arrays in [0, 1] out.
+
+It needs numpy, Pillow and pydicom, and no torch, so that the web process can render images and
+activation maps with the code that the network saw them through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pydicom
+from PIL import Image, ImageOps
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+
+MAX_PIXELS = 100_000_000
+"""Images with more pixels are refused before they are decoded (a whole mammogram has about 20 M)."""
+
+MAX_BYTES = 500_000_000
+"""Files larger than this are refused before they are read."""
+
+_DICOM_SUFFIXES = {".dcm", ".dicom"}
+_PILLOW_FORMATS = ("PNG", "JPEG")
+
+
+class ImageError(ValueError):
+    """An image cannot be used; the message tells the user why and what to do."""
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """Facts about an image file: size in pixels, bits per sample as stored, SHA-256 of its bytes."""
+
+    width: int
+    height: int
+    bits: int
+    sha256: str
+
+
+def read_image(source: Path | BinaryIO, *, suffix: str | None = None) -> np.ndarray:
+    """Read an image as float32 in [0, 1], shape [H, W] (grey) or [H, W, 3] (RGB).
+
+    The content decides the format; `suffix` (".dcm") only helps with DICOM files that lack the
+    preamble. Full scale is the full range of the stored bits, so values of different images can be
+    compared. DICOM: the first VOI LUT or window is applied where present (PS3.3 C.11.2), otherwise
+    the range of BitsStored is used; MONOCHROME1 is inverted so that high values are bright.
+    Transparency is dropped; EXIF rotation is applied.
+
+    Raises ImageError: not an image, damaged, unsupported kind, or more than MAX_PIXELS pixels.
+    """
+    content = _content(source)
+    if _is_dicom(content, source, suffix):
+        return _dicom_pixels(_open_dicom(content))
+    return _pillow_pixels(content)
+
+
+def image_info(source: Path | BinaryIO, suffix: str | None = None) -> ImageInfo:
+    """Size, stored bits and SHA-256 of an image, from its header only. Raises ImageError."""
+    content = _content(source)
+    digest = hashlib.sha256(content).hexdigest()
+    if _is_dicom(content, source, suffix):
+        dataset = _open_dicom(content)
+        return ImageInfo(int(dataset.Columns), int(dataset.Rows), int(dataset.BitsStored), digest)
+    with _open_pillow(content) as image:
+        swapped = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        width, height = image.size[::-1] if swapped else image.size
+        return ImageInfo(width, height, 16 if image.mode.startswith("I") else 8, digest)
+
+
+def resize(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize [H, W] or [H, W, 3] to `size` (height, width), float32.
+
+    Bilinear with half-pixel centres; when shrinking, the filter widens by the scale (antialias),
+    as `torch.nn.functional.interpolate(..., antialias=True)` does.
+    """
+    height, width = size
+    if array.shape[:2] == (height, width):
+        return array.astype(np.float32, copy=False)
+    planes = array[..., None] if array.ndim == 2 else array
+    resized = [
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(planes[..., c], dtype=np.float32)).resize(
+                (width, height), Image.Resampling.BILINEAR
+            )
+        )
+        for c in range(planes.shape[-1])
+    ]
+    return resized[0] if array.ndim == 2 else np.stack(resized, axis=-1)
+
+
+def upsample_map(map2d: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Interpolate an activation map [h, w] to `size` (height, width), float32.
+
+    The convention of `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`,
+    which the dissection uses for its overlaps: half-pixel centres, border values repeated.
+    """
+    rows = _bilinear_weights(map2d.shape[0], size[0])
+    columns = _bilinear_weights(map2d.shape[1], size[1])
+    return rows @ map2d.astype(np.float32, copy=False) @ columns.T
+
+
+@lru_cache(maxsize=64)
+def _bilinear_weights(source: int, target: int) -> np.ndarray:
+    """Matrix [target, source] whose rows hold the two weights of each output position."""
+    centre = np.maximum((np.arange(target) + 0.5) * source / target - 0.5, 0.0)
+    left = np.minimum(centre.astype(np.int64), source - 1)
+    right = np.minimum(left + 1, source - 1)
+    fraction = (centre - left).astype(np.float32)
+    weights = np.zeros((target, source), np.float32)
+    position = np.arange(target)
+    np.add.at(weights, (position, left), 1 - fraction)
+    np.add.at(weights, (position, right), fraction)
+    weights.flags.writeable = False
+    return weights
+
+
+def _content(source: Path | BinaryIO) -> bytes:
+    if isinstance(source, Path):
+        with source.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    else:
+        content = source.read(MAX_BYTES + 1)
+    if not content:
+        raise ImageError("The file is empty. Upload it again.")
+    if len(content) > MAX_BYTES:
+        raise ImageError(f"The file is larger than {MAX_BYTES // 10**6} MB. Reduce the image.")
+    return content
+
+
+def _is_dicom(content: bytes, source: Path | BinaryIO, suffix: str | None) -> bool:
+    if content[128:132] == b"DICM":
+        return True
+    if suffix is None and isinstance(source, Path):
+        suffix = source.suffix
+    return (suffix or "").lower() in _DICOM_SUFFIXES
+
+
+def _check_pixels(width: int, height: int) -> None:
+    if width < 1 or height < 1:
+        raise ImageError("The image has no pixels. Export it again.")
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"The image has {width} x {height} pixels; at most {MAX_PIXELS // 10**6} million are "
+            "read. Reduce its size."
+        )
+
+
+def _open_pillow(content: bytes) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(content), formats=_PILLOW_FORMATS)
+    except Image.DecompressionBombError as error:
+        raise ImageError("The image has too many pixels. Reduce its size.") from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ImageError(
+            "The file is not a PNG, JPEG or DICOM image, or it is damaged. "
+            "Convert it to one of these formats."
+        ) from error
+    _check_pixels(*image.size)
+    return image
+
+
+def _pillow_pixels(content: bytes) -> np.ndarray:
+    with _open_pillow(content) as image:
+        try:
+            turned = ImageOps.exif_transpose(image)
+            if turned.mode.startswith("I"):
+                return np.asarray(turned, dtype=np.float32) / np.float32(65535)
+            grey = turned.mode in ("1", "L", "LA", "La")
+            pixels = np.asarray(turned.convert("L" if grey else "RGB"), dtype=np.float32)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise ImageError(f"The image is damaged ({error}). Export it again.") from error
+    return pixels / np.float32(255)
+
+
+def _open_dicom(content: bytes) -> pydicom.Dataset:
+    try:
+        dataset = pydicom.dcmread(io.BytesIO(content), force=True)
+        if "PixelData" not in dataset:
+            raise ImageError("The DICOM file holds no image. Upload an image object.")
+        frames = int(dataset.get("NumberOfFrames") or 1)
+        if frames != 1:
+            raise ImageError(
+                f"The DICOM file holds {frames} frames; single images are read. Export one frame."
+            )
+        _check_pixels(int(dataset.Columns), int(dataset.Rows))
+        if "TransferSyntaxUID" not in dataset.file_meta:
+            dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+        if not 1 <= int(dataset.BitsStored) <= 16:
+            raise ImageError("DICOM images with 1 to 16 bits are read. Convert the image.")
+    except ImageError:
+        raise
+    except (InvalidDicomError, AttributeError, KeyError, ValueError, TypeError, OSError) as error:
+        raise ImageError(f"The DICOM file cannot be read ({error}). Export it again.") from error
+    return dataset
+
+
+def _dicom_pixels(dataset: pydicom.Dataset) -> np.ndarray:
+    try:
+        stored = dataset.pixel_array
+    except Exception as error:  # noqa: BLE001 - decoders raise anything; all mean the same here
+        syntax = dataset.file_meta.TransferSyntaxUID.name
+        raise ImageError(
+            f"The pixels of the DICOM file ({syntax}) cannot be decoded ({error}). "
+            "Export it uncompressed."
+        ) from error
+    photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
+    if stored.ndim == 3 and photometric.startswith(("RGB", "YBR")):
+        full = np.float32(2 ** int(dataset.BitsStored) - 1)
+        return np.clip(stored.astype(np.float32) / full, 0, 1)
+    if stored.ndim != 2 or not photometric.startswith("MONOCHROME"):
+        raise ImageError(
+            f"DICOM images of the kind {photometric} are not read. Convert to grey or RGB."
+        )
+    try:
+        values, low, high = _display_values(dataset, stored)
+    except (AttributeError, KeyError, ValueError, TypeError, IndexError) as error:
+        raise ImageError(f"The DICOM window or lookup table is invalid ({error}).") from error
+    scaled = np.clip((values.astype(np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
+    return 1 - scaled if photometric == "MONOCHROME1" else scaled
+
+
+def _display_values(dataset: Any, stored: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Values after the VOI step with the ends of the range they are shown in."""
+    bits = int(dataset.BitsStored)
+    low, high = (0.0, 2.0**bits - 1)
+    if int(dataset.get("PixelRepresentation", 0)) == 1:
+        low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
+    lut = dataset.get("VOILUTSequence")
+    if lut:
+        return apply_voi_lut(apply_modality_lut(stored, dataset), dataset), 0.0, _lut_top(lut[0])
+    if dataset.get("WindowCenter") is None or dataset.get("WindowWidth") is None:
+        return stored, low, high
+    if "ModalityLUTSequence" in dataset:
+        low, high = 0.0, _lut_top(dataset.ModalityLUTSequence[0])
+    else:
+        slope = float(dataset.get("RescaleSlope", 1))
+        intercept = float(dataset.get("RescaleIntercept", 0))
+        low, high = low * slope + intercept, high * slope + intercept
+    return apply_voi_lut(apply_modality_lut(stored, dataset), dataset), low, high
+
+
+def _lut_top(lut: Any) -> float:
+    return 2.0 ** int(lut.LUTDescriptor[2]) - 1

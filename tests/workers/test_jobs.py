@@ -1,0 +1,110 @@
+"""Jobs are owned by the database: claims, progress, cancelling, retrying."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from catalog.models import Project, Vocabulary
+from jobs import services
+from jobs.models import Job
+from workers.reporter import Reporter
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def job() -> Job:
+    vocabulary = Vocabulary.objects.create(slug="v", name="V", version="1")
+    project = Project.objects.create(slug="p", name="P", vocabulary=vocabulary)
+    return services.start(
+        project=project, kind=Job.Kind.DISSECT, target_id=1, title="Dissect", user=None
+    )
+
+
+def test_a_message_delivered_twice_runs_once(job: Job) -> None:
+    assert services.claim(job.pk, worker="w", redelivered=False) is not None
+    assert services.claim(job.pk, worker="w", redelivered=False) is None
+
+
+def test_the_job_of_a_lost_worker_is_taken_over_and_the_first_attempt_loses_its_say(
+    job: Job,
+) -> None:
+    first = services.claim(job.pk, worker="w", redelivered=False)
+    second = services.claim(job.pk, worker="w", redelivered=True)
+    assert first is not None
+    assert second is not None
+    assert second.attempt == 2
+    assert not services.report(first, done=1, total=2, stage="old")
+    services.finish(first, Job.State.FAILED, error="late")
+    job.refresh_from_db()
+    assert job.state == Job.State.RUNNING
+    assert job.stage == ""
+
+
+def test_a_silent_job_is_taken_over(job: Job) -> None:
+    services.claim(job.pk, worker="w", redelivered=False)
+    long_ago = timezone.now() - services.STALE_AFTER - timedelta(seconds=1)
+    Job.objects.filter(pk=job.pk).update(heartbeat=long_ago)
+    assert services.claim(job.pk, worker="w", redelivered=False) is not None
+
+
+def test_a_finished_job_is_never_run_again(job: Job) -> None:
+    claimed = services.claim(job.pk, worker="w", redelivered=False)
+    assert claimed is not None
+    services.finish(claimed, Job.State.SUCCEEDED)
+    assert services.claim(job.pk, worker="w", redelivered=True) is None
+
+
+def test_cancelling_a_queued_job_ends_it_at_once(job: Job) -> None:
+    services.cancel(job=job)
+    assert job.state == Job.State.CANCELLED
+    assert services.claim(job.pk, worker="w", redelivered=False) is None
+
+
+def test_cancelling_a_running_job_reaches_its_reporter(job: Job) -> None:
+    claimed = services.claim(job.pk, worker="w", redelivered=False)
+    assert claimed is not None
+    reporter = Reporter(claimed)
+    reporter.progress(1, 10, "Working")
+    assert not reporter.should_stop()
+    services.cancel(job=job)
+    reporter.progress(2, 10, "A new stage reports at once")
+    assert reporter.should_stop()
+
+
+def test_an_ended_job_cannot_be_cancelled(job: Job) -> None:
+    services.cancel(job=job)
+    with pytest.raises(services.JobError, match="already ended"):
+        services.cancel(job=job)
+
+
+def test_retry_queues_a_failed_job_and_keeps_its_log(job: Job) -> None:
+    claimed = services.claim(job.pk, worker="w", redelivered=False)
+    assert claimed is not None
+    services.append_log(claimed, "It broke.")
+    services.finish(claimed, Job.State.FAILED, error="broken")
+    services.retry(job=job)
+    assert job.state == Job.State.QUEUED
+    assert job.error == ""
+    assert "It broke." in job.log
+
+
+def test_retry_refuses_an_active_job(job: Job) -> None:
+    with pytest.raises(services.JobError, match="only failed or cancelled"):
+        services.retry(job=job)
+
+
+def test_the_log_keeps_its_end(job: Job) -> None:
+    services.append_log(job, "x" * services.LOG_CHARACTERS)
+    services.append_log(job, "last line")
+    job.refresh_from_db()
+    assert len(job.log) == services.LOG_CHARACTERS
+    assert job.log.endswith("last line\n")
+
+
+def test_a_worker_that_starts_again_takes_back_what_it_left(job: Job) -> None:
+    services.claim(job.pk, worker="w", redelivered=False)
+    assert services.requeue_orphans("another") == 0
+    assert services.requeue_orphans("w") == 1
+    assert services.claim(job.pk, worker="w", redelivered=False) is not None
