@@ -1,7 +1,7 @@
 """Errors whose messages are written for the person who started the work."""
 
 
-class AnalysisError(Exception):
+class AnalysisError(ValueError):
     """The input cannot be analysed; the message says what is wrong and what to do."""
 
 

@@ -20,6 +20,8 @@ from PIL import Image, ImageOps
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
+from analysis.errors import AnalysisError
+
 MAX_PIXELS = 100_000_000
 """Images with more pixels are refused before they are decoded (a whole mammogram has about 20 M)."""
 
@@ -30,7 +32,7 @@ _DICOM_SUFFIXES = {".dcm", ".dicom"}
 _PILLOW_FORMATS = ("PNG", "JPEG")
 
 
-class ImageError(ValueError):
+class ImageError(AnalysisError):
     """An image cannot be used; the message tells the user why and what to do."""
 
 

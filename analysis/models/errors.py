@@ -1,7 +1,9 @@
 """Errors about models; their messages are shown to the person who uploaded the model."""
 
+from analysis.errors import AnalysisError
 
-class ModelError(ValueError):
+
+class ModelError(AnalysisError):
     """A model cannot be used; the message says why and what to do."""
 
 

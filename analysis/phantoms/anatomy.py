@@ -53,7 +53,7 @@ class Anatomy:
         composition = int(rng.choice(4, p=(0.12, 0.40, 0.36, 0.12)))
         return cls(
             composition=composition,
-            depth=rng.uniform(118, 190),
+            depth=rng.uniform(125, 200),
             half_height=rng.uniform(92, 116),
             dense_share=rng.uniform(*DENSE_SHARE[composition]),
             fat_level=rng.uniform(0.21, 0.28),
@@ -111,7 +111,7 @@ def build_view(anatomy: Anatomy, view: str, key: tuple[int, ...]) -> BreastView:
     tip = float(extent[int(nipple_row)])
 
     breast = column < extent[:, None]
-    nipple_radius = rng.uniform(5.0, 7.0)
+    nipple_radius = rng.uniform(4.2, 6.0)
     nipple_disc = np.hypot(row - nipple_row, column - tip + 2)
     breast |= nipple_disc < nipple_radius
     skin_depth = ndimage.distance_transform_edt(breast).astype(np.float32)
@@ -126,7 +126,7 @@ def build_view(anatomy: Anatomy, view: str, key: tuple[int, ...]) -> BreastView:
     muscle = np.zeros_like(share)
     if view == "MLO":
         muscle = _muscle(rng, row, column)
-    nipple = 0.20 * sigmoid((nipple_radius - nipple_disc) / 0.8)
+    nipple = 0.17 * sigmoid((nipple_radius - nipple_disc) / 1.1)
     skin = 0.13 * np.exp(-(((skin_depth - 1.6) / 1.1) ** 2)) * breast
     paths, vessel = _vessels(rng, nipple_row, tip, extent, upper, lower)
     vessel *= np.clip((skin_depth - 2) / 5, 0, 1)

@@ -179,7 +179,7 @@ def _mass(rng: np.random.Generator, nature: str) -> Mass:
     density = _pick(rng, words["density"])
     if density == "fat-containing":
         edge = "circumscribed"
-    return Mass(shape, edge, density, rng.uniform(8, 17))
+    return Mass(shape, edge, density, rng.uniform(9, 19))
 
 
 def _calcifications(rng: np.random.Generator, nature: str) -> Calcifications:

@@ -120,6 +120,10 @@ class TrainedModel(models.Model):
         return self.name
 
 
+def upload_path(instance: "Dataset", filename: str) -> str:
+    return f"projects/{instance.project.slug}/uploads/{filename}"
+
+
 class Dataset(models.Model):
     project = models.ForeignKey(Project, models.CASCADE, related_name="datasets")
     name = models.CharField(max_length=120)
@@ -129,6 +133,15 @@ class Dataset(models.Model):
         max_length=20, choices=ImportState.choices, default=ImportState.CHECKING
     )
     message = models.TextField(blank=True)
+    upload = models.FileField(
+        upload_to=upload_path,
+        max_length=255,
+        blank=True,
+        help_text="The uploaded archive, kept until its import has ended.",
+    )
+    folder = models.CharField(
+        max_length=500, blank=True, help_text="Or the folder on the worker's disk to import from."
+    )
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -1,18 +1,23 @@
 """Starting a dissection and publishing what the worker found."""
 
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from django.core.files.base import ContentFile
+from django.core.files import File
 from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from catalog.models import Dataset, Image, ImportState, Project, Split, TrainedModel
+from catalog.models import Concept, Dataset, Image, ImportState, Project, Split, TrainedModel
 from dissections.models import ConceptScore, Dissection, Layer, TopPatch, Unit
 from jobs import services as jobs
 from jobs.models import Job
+
+if TYPE_CHECKING:  # the web process reads this module, and must not load torch
+    from analysis.dissection import Dissection as Found
+    from analysis.dissection import LayerResult
 
 
 class DissectionRequestError(ValueError):
@@ -78,3 +83,96 @@ def images_of(dissection: Dissection) -> list[Image]:
         .prefetch_related("masks__concept")
         .order_by("name")
     )
+
+
+@transaction.atomic
+def publish(
+    dissection: Dissection,
+    found: "Found",
+    files: Mapping[str, Path],
+    *,
+    images: Sequence[Image],
+    concepts: Sequence[Concept],
+) -> None:
+    """Store what the engine found; nothing of it is visible before all of it is.
+
+    Args:
+        files: layer name to the saved LayerResult.
+        images: in the order that the result's image indices count.
+        concepts: in the order of the result's concept axis.
+    """
+    dissection.layers.all().delete()
+    depths = {layer["name"]: layer["depth_index"] for layer in dissection.model.layers}
+    for name, result in found.layers.items():
+        layer = Layer(
+            dissection=dissection,
+            name=name,
+            position=depths[name],
+            height=result.height,
+            width=result.width,
+            unit_count=len(result.threshold),
+            is_head_input=result.head is not None,
+            influence_method=result.influence_method,
+        )
+        folder = f"projects/{dissection.project.slug}/dissections/{dissection.pk}"
+        with files[name].open("rb") as file:
+            layer.arrays.save(f"{folder}/{layer.position}.npz", File(file), save=False)
+        layer.save()
+        _publish_units(layer, result, images, concepts)
+    dissection.image_count = len(images) - len(found.skipped)
+    dissection.skipped = [list(entry) for entry in found.skipped]
+    dissection.completed = timezone.now()
+    dissection.save(update_fields=["image_count", "skipped", "completed"])
+
+
+def _publish_units(
+    layer: Layer, result: "LayerResult", images: Sequence[Image], concepts: Sequence[Concept]
+) -> None:
+    iou = np.nan_to_num(result.iou)
+    has_concepts = iou.shape[1] > 0
+    best = iou.argmax(axis=1) if has_concepts else np.zeros(len(iou), int)
+    units = Unit.objects.bulk_create(
+        Unit(
+            layer=layer,
+            index=k,
+            threshold=_number(result.threshold[k]),
+            mean=float(result.mean[k]),
+            maximum=float(result.maximum[k]),
+            active_fraction=float(result.active_fraction[k]),
+            selectivity=_number(result.selectivity[k]),
+            class_means=[_number(value) for value in result.class_mean[k]],
+            influence=[float(value) for value in result.influence[k]],
+            influence_max=float(np.abs(result.influence[k]).max(initial=0.0)),
+            best_concept=concepts[best[k]] if has_concepts and iou[k, best[k]] > 0 else None,
+            best_iou=float(iou[k, best[k]]) if has_concepts else None,
+        )
+        for k in range(layer.unit_count)
+    )
+    ConceptScore.objects.bulk_create(
+        ConceptScore(
+            unit=unit,
+            concept=concept,
+            iou=float(iou[unit.index, m]),
+            iou_chance=float(np.nan_to_num(result.iou_chance[unit.index, m])),
+        )
+        for unit in units
+        for m, concept in enumerate(concepts)
+    )
+    TopPatch.objects.bulk_create(
+        TopPatch(
+            unit=unit,
+            rank=rank,
+            image=images[image],
+            value=float(result.top_value[unit.index, rank]),
+            row=int(result.top_row[unit.index, rank]),
+            column=int(result.top_col[unit.index, rank]),
+        )
+        for unit in units
+        for rank, image in enumerate(result.top_index[unit.index])
+        if image >= 0
+    )
+
+
+def _number(value: float) -> float | None:
+    """A float that the database and JSON can hold; what is not finite becomes None."""
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,30 @@
+# Two commands: `make demo` starts everything on this machine, `make test` checks everything.
+
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint format
+
+demo: $(VENV)/demo-ready
+	@$(BIN)/python manage.py demo --port $(PORT)
+
+test: $(VENV)/test-ready
+	@sh tests/browser/install_chromium.sh
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: $(VENV)/test-ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/demo-ready: pyproject.toml
+	@sh tools/make_venv.sh "$(PYTHON)" "$(VENV)" .
+	@touch $@
+
+$(VENV)/test-ready: pyproject.toml
+	@sh tools/make_venv.sh "$(PYTHON)" "$(VENV)" ".[test]"
+	@touch $@ $(VENV)/demo-ready

@@ -1,0 +1,47 @@
+"""Settings and errors of a dissection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class DissectionError(ValueError):
+    """A dissection cannot be done; the message says why and what to do."""
+
+
+class Cancelled(Exception):  # noqa: N818 - not an error: someone asked for it
+    """The caller's `should_stop` asked to stop."""
+
+
+@dataclass(frozen=True)
+class DissectionSettings:
+    """How to dissect.
+
+    quantile: a unit is "on" where it exceeds this quantile of ALL its values over the data set;
+        0.995 is NetDissect's top 0.5 % (Bau et al. 2017).
+    top_k: images kept per unit, one per patient.
+    iou_cut: from this IoU on a unit counts as matching a concept (NetDissect: 0.04). Stored for
+        readers of the result; the IoU itself is not changed by it.
+    influence_samples: images on which units are really ablated where no closed form exists.
+    cache_bytes: activations beyond this many bytes go to a temporary file in `cache_folder`
+        (default: the system's temporary folder).
+    """
+
+    quantile: float = 0.995
+    top_k: int = 16
+    batch_size: int = 32
+    seed: int = 0
+    iou_cut: float = 0.04
+    influence_samples: int = 96
+    cache_bytes: int = 2 * 2**30
+    cache_folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.quantile < 1:
+            raise ValueError("quantile must lie between 0 and 1.")
+        for name in ("top_k", "batch_size", "influence_samples"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1.")
+        if not 0 <= self.iou_cut <= 1:
+            raise ValueError("iou_cut must lie between 0 and 1.")

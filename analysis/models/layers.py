@@ -1,0 +1,225 @@
+"""Find the layers of a model that can be dissected, by running it on noise."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from analysis.models.errors import ModelError
+from analysis.models.hooks import device_of, watched
+from analysis.models.preprocessing import Preprocessing
+
+HEAD_TOLERANCE = 1e-3
+"""How far bias + W·mean(a) may be from the logits, relative to the largest logit."""
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """A layer whose output is [N, units, height, width].
+
+    depth_index: its place in the order of execution, 0 first. is_head_input: its output goes
+    through global average pooling and one linear layer to the logits. nonnegative: no value below
+    zero was seen (such as after a ReLU).
+    """
+
+    name: str
+    units: int
+    height: int
+    width: int
+    depth_index: int
+    is_head_input: bool
+    nonnegative: bool
+
+
+@dataclass(frozen=True)
+class ModelReport:
+    """What a model looks like from outside: its layers in order of execution and its output.
+
+    output_shape: of one image, without the batch. head: name of the head-input layer, or None.
+    """
+
+    layers: list[LayerInfo]
+    output_shape: tuple[int, ...]
+    n_outputs: int
+    head: str | None
+
+
+@dataclass(frozen=True)
+class Head:
+    """The linear layer after global average pooling: weight [C, K] and bias [C], float32.
+
+    logit_c = bias_c + sum over k of weight_ck * mean(a_k)   (Zhou et al. 2016, CAM)
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+
+def inspect_model(model: nn.Module, preprocessing: Preprocessing, n_classes: int) -> ModelReport:
+    """Run the model on noise and list the layers that can be dissected.
+
+    Listed are submodules that are called once and give a float tensor [N, K, H, W] with K >= 2.
+    Where several give the very same tensor (a container and its last child), the shortest name is
+    kept.
+
+    Raises ModelError: the batch or image size is fixed to another one, the output is not
+    [N, n_classes], or the output is not finite.
+    """
+    shape = (preprocessing.channels, *preprocessing.input_size)
+    probe = _probe(shape, device_of(model))
+    outputs, logits = _run(model, probe)
+    _check_output(model, probe, logits, n_classes)
+    kept: dict[tuple[int, int, torch.Size], str] = {}
+    for name, (output, version) in outputs.items():
+        identity = (output.data_ptr(), version, output.shape)
+        best = kept.setdefault(identity, name)
+        if (name.count("."), len(name)) < (best.count("."), len(best)):
+            kept[identity] = name
+    names = [name for name in outputs if name in set(kept.values())]
+    head = None
+    layers = []
+    for depth, name in enumerate(names):
+        _, units, height, width = outputs[name][0].shape
+        is_head = head_weights(model, name, shape) is not None
+        head = name if is_head else head
+        layers.append(
+            LayerInfo(name, units, height, width, depth, is_head, outputs[name][2])
+        )
+    return ModelReport(layers, tuple(logits.shape[1:]), logits.shape[1], head)
+
+
+def head_weights(
+    model: nn.Module, layer: str, input_shape: tuple[int, int, int] | None = None
+) -> Head | None:
+    """The linear head right after the layer and global average pooling, or None.
+
+    Every parameter of the fitting size is a candidate; one counts only if, on noise images,
+    bias + W·mean(a) equals the model's logits (HEAD_TOLERANCE). `input_shape` is (C, H, W); it may
+    be left out for exported models, which know theirs.
+    """
+    shape = input_shape or exported_input_shape(model)
+    if shape is None:
+        raise ModelError("Give input_shape=(channels, height, width): the model does not state it.")
+    seen: list[torch.Tensor] = []
+
+    def see(output: object) -> None:
+        if _is_map(output):
+            seen.append(output.mean((2, 3)))
+
+    with torch.no_grad(), watched(model, layer, see):
+        logits = model(_probe(shape, device_of(model)))
+    if len(seen) != 1 or not isinstance(logits, torch.Tensor) or logits.ndim != 2:
+        return None
+    return _matching_head(model, seen[0].double(), logits.double())
+
+
+def exported_input_shape(model: nn.Module) -> tuple[int, int, int] | None:
+    """(C, H, W) that an exported model was exported for; None for other models."""
+    shape = _placeholder_shape(model)
+    if shape is None or len(shape) != 4 or not all(isinstance(side, int) for side in shape[1:]):
+        return None
+    return int(shape[1]), int(shape[2]), int(shape[3])
+
+
+def _placeholder_shape(model: nn.Module) -> Sequence[object] | None:
+    graph = getattr(model, "graph", None)
+    if not isinstance(graph, torch.fx.Graph):
+        return None
+    values = [node.meta.get("val") for node in graph.nodes if node.op == "placeholder"]
+    return values[0].shape if len(values) == 1 and isinstance(values[0], torch.Tensor) else None
+
+
+def _probe(shape: tuple[int, int, int], device: torch.device) -> torch.Tensor:
+    """Three different noise images: sizes 1 and 2 are special cases in some exported models."""
+    generator = torch.Generator().manual_seed(0)
+    scale = torch.tensor([0.5, 1.0, 2.0]).view(3, 1, 1, 1)
+    return (torch.randn((3, *shape), generator=generator) * scale).to(device)
+
+
+def _is_map(output: object) -> bool:
+    return isinstance(output, torch.Tensor) and output.ndim == 4 and output.is_floating_point()
+
+
+Outputs = dict[str, tuple[torch.Tensor, int, bool]]
+
+
+def _run(model: nn.Module, probe: torch.Tensor) -> tuple[Outputs, object]:
+    """Outputs of the layers called once, with their version at that time and their sign."""
+    outputs: Outputs = {}
+    calls: Counter[str] = Counter()
+
+    def watch(name: str, output: object) -> None:
+        calls[name] += 1
+        if _is_map(output) and output.shape[0] == len(probe) and output.shape[1] >= 2:
+            outputs[name] = (output, output._version, bool((output >= 0).all()))
+
+    with torch.no_grad(), ExitStack() as stack:
+        for name, _ in model.named_modules():
+            if name:
+                stack.enter_context(watched(model, name, lambda out, name=name: watch(name, out)))
+        try:
+            logits = model(probe)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise _explained(model, probe, error) from error
+    return {name: kept for name, kept in outputs.items() if calls[name] == 1}, logits
+
+
+def _explained(model: nn.Module, probe: torch.Tensor, error: Exception) -> ModelError:
+    shape = _placeholder_shape(model)
+    if shape is not None and len(shape) == 4:
+        if isinstance(shape[0], int):
+            return ModelError(
+                f"The model only takes batches of exactly {shape[0]} images. Export it with a free "
+                'batch size: torch.export.export(model, (x,), dynamic_shapes=({0: Dim("batch")},)).'
+            )
+        wanted, given = [str(side) for side in shape[1:]], [str(n) for n in probe.shape[1:]]
+        if wanted != given:
+            return ModelError(
+                f"The model takes images of (channels, height, width) = ({', '.join(wanted)}), "
+                f"but the preprocessing makes ({', '.join(given)}). Change the preprocessing."
+            )
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    return ModelError(f"The model fails on a batch of shape {tuple(probe.shape)}: {first}")
+
+
+def _check_output(
+    model: nn.Module, probe: torch.Tensor, logits: object, n_classes: int
+) -> None:
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(probe):
+        kind = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise ModelError(
+            f"The model must return one tensor [images, classes], not {kind}. "
+            "Export a model that returns its logits only."
+        )
+    if logits.shape[1] != n_classes:
+        raise ModelError(
+            f"The model has {logits.shape[1]} outputs, but {n_classes} class names were given. "
+            "Give one name per output, in order."
+        )
+    if not bool(logits.isfinite().all()):
+        raise ModelError("The model returns values that are not finite. Check its weights.")
+
+
+def _matching_head(model: nn.Module, means: torch.Tensor, logits: torch.Tensor) -> Head | None:
+    n_outputs, units = logits.shape[1], means.shape[1]
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    for name, weight in parameters.items():
+        if weight.ndim not in (2, 4) or weight.shape[:2] != (n_outputs, units):
+            continue
+        if weight.numel() != n_outputs * units:
+            continue
+        matrix = weight.detach().double().reshape(n_outputs, units)
+        bias = parameters.get(name.removesuffix("weight") + "bias")
+        offset = torch.zeros(n_outputs, dtype=torch.double, device=matrix.device)
+        if bias is not None and bias.shape == (n_outputs,):
+            offset = bias.detach().double()
+        error = (means @ matrix.T + offset - logits).abs().max()
+        if error <= HEAD_TOLERANCE * logits.abs().max().clamp_min(1e-6):
+            return Head(matrix.float().cpu().numpy(), offset.float().cpu().numpy())
+    return None
