@@ -23,7 +23,7 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from analysis.errors import AnalysisError
 
 MAX_PIXELS = 100_000_000
-"""Images with more pixels are refused before they are decoded (a whole mammogram has about 20 M)."""
+"""Images with more pixels are refused undecoded (a mammogram has about 20 M)."""
 
 MAX_BYTES = 500_000_000
 """Files larger than this are refused before they are read."""
@@ -38,7 +38,7 @@ class ImageError(AnalysisError):
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """Facts about an image file: size in pixels, bits per sample as stored, SHA-256 of its bytes."""
+    """An image file: size in pixels, bits per sample as stored, SHA-256 of its bytes."""
 
     width: int
     height: int
@@ -208,7 +208,7 @@ def _open_dicom(content: bytes) -> pydicom.Dataset:
 def _dicom_pixels(dataset: pydicom.Dataset) -> np.ndarray:
     try:
         stored = dataset.pixel_array
-    except Exception as error:  # noqa: BLE001 - decoders raise anything; all mean the same here
+    except Exception as error:
         syntax = dataset.file_meta.TransferSyntaxUID.name
         raise ImageError(
             f"The pixels of the DICOM file ({syntax}) cannot be decoded ({error}). "

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import os
 import tempfile
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+
+from analysis.dissection.settings import DissectionError
+
+
+def _reserve(file: int, size: int) -> None:
+    """Take the disk space now: running out of it inside a memory map would kill the process."""
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file, 0, size)
+    except OSError as error:
+        raise DissectionError(
+            f"There is no room for {size / 2**30:.1f} GB of activations on the disk "
+            f"({error.strerror}). Free some space, or dissect fewer layers at a time."
+        ) from error
 
 
 class ActivationCache:
@@ -19,12 +35,15 @@ class ActivationCache:
     def __init__(
         self, shape: tuple[int, int, int, int], budget: int, folder: Path | None = None
     ) -> None:
+        self.shape = shape
         self._file = None
         self._rows = 0
-        if 4 * int(np.prod(shape, dtype=np.int64)) <= budget:
+        size = 4 * math.prod(shape)
+        if size <= budget:
             self._data: np.ndarray = np.empty(shape, np.float32)
         else:
-            self._file = tempfile.NamedTemporaryFile(prefix="unitscope-maps-", dir=folder)
+            self._file = tempfile.TemporaryFile(prefix="unitscope-maps-", dir=folder)  # noqa: SIM115
+            _reserve(self._file.fileno(), size)
             self._data = np.memmap(self._file, np.float32, mode="w+", shape=shape)
 
     def __enter__(self) -> ActivationCache:

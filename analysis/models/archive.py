@@ -18,6 +18,7 @@ import json
 import keyword
 import math
 import re
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -47,10 +48,10 @@ _PAYLOAD = re.compile(r"(weight|tensor)_[0-9]{1,9}")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,499}")
 _PATH = re.compile(r"[A-Za-z0-9_@]+(\.[A-Za-z0-9_@]+)*")
-_MODULE_ENTRY = re.compile(r"([\w@.]*),([\w@.]*),([\w.<>@]*)")
+_MODULE_ENTRY = re.compile(r"([\w@.]*),([\w@.]*),([\w.<>@]*)", re.ASCII)
 
 _ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 12: 1, 13: 2}
-"""Bytes per element by torch's serialised scalar type: integers, half, float, double, bool, bf16."""
+"""Bytes per element by serialised scalar type: integers, half, float, double, bool, bfloat16."""
 
 _REFUSED_KEYS = frozenset({"as_graph", "as_operator", "as_custom_obj", "custom_obj", "token"})
 _NAME_KEYS = frozenset({"name", "as_name"})
@@ -69,13 +70,11 @@ def sanitize_archive(source: Path, target: Path) -> None:
         with zipfile.ZipFile(source) as archive:
             members = _members(archive)
             graph = _clean_program(_read_json(archive, members, _GRAPH, MAX_GRAPH_BYTES))
-            payloads = [
-                _payloads(archive, members, folder, config) for folder, config in _FOLDERS
-            ]
+            payloads = [_payloads(archive, members, folder, config) for folder, config in _FOLDERS]
             _write(target, archive, members, graph, payloads)
     except ModelError:
         raise
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, struct.error) as error:
         raise UnsafeModelError(
             "The file is not a complete .pt2 archive. Save the model with torch.export.save and "
             "upload it again."
@@ -163,7 +162,11 @@ def _payloads(
                 "whose weights are plain tensors."
             )
         file = entry["path_name"]
-        if not isinstance(file, str) or not _PAYLOAD.fullmatch(file) or folder + file not in members:
+        if (
+            not isinstance(file, str)
+            or not _PAYLOAD.fullmatch(file)
+            or folder + file not in members
+        ):
             raise UnsafeModelError(f"The tensor {name!r} has no data in the archive.")
         meta = _clean(entry["tensor_meta"])
         if _span_bytes(name, meta) > members[folder + file].file_size:
@@ -245,8 +248,10 @@ def _clean_node(node: dict[str, Any]) -> dict[str, Any]:
     if stack := node["metadata"].get("nn_module_stack"):
         for entry in stack.split(";"):
             match = _MODULE_ENTRY.fullmatch(entry)
-            if match is None or any("__" in part for part in match[2].split(".")[1:]):
+            if match is None:
                 raise UnsafeModelError(f"The model has a layer named {entry[:80]!r}. Rename it.")
+            if match[2]:
+                _check_path(match[2])
         metadata["nn_module_stack"] = stack
     return {
         "target": target,

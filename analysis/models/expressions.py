@@ -7,6 +7,11 @@ here, not evaluated, and only arithmetic over shape symbols passes.
 import ast
 import re
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 MAX_LENGTH = 4000
 MAX_DEPTH = 40
 MAX_INTEGER = 2**63
@@ -14,13 +19,13 @@ MAX_EXPONENT = 4
 
 _SYMBOL = re.compile(r"[a-z]{1,4}[0-9]{1,9}")
 _ASSUMPTIONS = frozenset({"integer", "positive", "nonnegative", "nonzero", "real", "finite"})
-_FUNCTIONS = frozenset(
+_FUNCTIONS = _words(
     """
-    Add Mul Integer Max Min Mod FloorDiv CeilDiv CleanDiv PythonMod ModularIndexing IntTrueDiv
-    CeilToInt FloorToInt TruncToInt RoundToInt ToFloat Identity
-    Equality Unequality StrictGreaterThan StrictLessThan GreaterThan LessThan
-    Eq Ne Gt Ge Lt Le And Or Not
-    """.split()
+    Add Mul Integer Max Min Mod FloorDiv CeilDiv CleanDiv PythonMod ModularIndexing
+    IntTrueDiv CeilToInt FloorToInt TruncToInt RoundToInt ToFloat Identity Equality
+    Unequality StrictGreaterThan StrictLessThan GreaterThan LessThan Eq Ne Gt Ge Lt Le And
+    Or Not
+    """
 )
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)
 

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -73,25 +75,29 @@ def inspect_model(model: nn.Module, preprocessing: Preprocessing, n_classes: int
     """
     shape = (preprocessing.channels, *preprocessing.input_size)
     probe = _probe(shape, device_of(model))
-    outputs, logits = _run(model, probe)
-    _check_output(model, probe, logits, n_classes)
-    kept: dict[tuple[int, int, torch.Size], str] = {}
-    for name, (output, version) in outputs.items():
-        identity = (output.data_ptr(), version, output.shape)
-        best = kept.setdefault(identity, name)
+    seen, output = _run(model, probe)
+    logits = _checked_logits(output, len(probe), n_classes)
+    shortest: dict[tuple[int, int, torch.Size], str] = {}
+    for name, layer in seen.items():
+        identity = (layer.output.data_ptr(), layer.version, layer.output.shape)
+        best = shortest.setdefault(identity, name)
         if (name.count("."), len(name)) < (best.count("."), len(best)):
-            kept[identity] = name
-    names = [name for name in outputs if name in set(kept.values())]
-    head = None
-    layers = []
-    for depth, name in enumerate(names):
-        _, units, height, width = outputs[name][0].shape
-        is_head = head_weights(model, name, shape) is not None
-        head = name if is_head else head
-        layers.append(
-            LayerInfo(name, units, height, width, depth, is_head, outputs[name][2])
-        )
-    return ModelReport(layers, tuple(logits.shape[1:]), logits.shape[1], head)
+            shortest[identity] = name
+    kept = set(shortest.values())
+    names = [name for name in seen if name in kept]
+    heads = [
+        name
+        for name in names
+        if _matching_head(model, seen[name].mean, logits.double()) is not None
+    ]
+    # The pooled maps themselves (1 x 1) also fit, but say nothing about places.
+    heads = [name for name in heads if seen[name].output[0, 0].numel() > 1] or heads
+    layers = [
+        _layer_info(name, seen[name], depth, name in heads) for depth, name in enumerate(names)
+    ]
+    return ModelReport(
+        layers, tuple(logits.shape[1:]), logits.shape[1], heads[-1] if heads else None
+    )
 
 
 def head_weights(
@@ -110,13 +116,13 @@ def head_weights(
 
     def see(output: object) -> None:
         if _is_map(output):
-            seen.append(output.mean((2, 3)))
+            seen.append(output.double().mean((2, 3)))
 
     with torch.no_grad(), watched(model, layer, see):
         logits = model(_probe(shape, device_of(model)))
     if len(seen) != 1 or not isinstance(logits, torch.Tensor) or logits.ndim != 2:
         return None
-    return _matching_head(model, seen[0].double(), logits.double())
+    return _matching_head(model, seen[0], logits.double())
 
 
 def exported_input_shape(model: nn.Module) -> tuple[int, int, int] | None:
@@ -127,7 +133,7 @@ def exported_input_shape(model: nn.Module) -> tuple[int, int, int] | None:
     return int(shape[1]), int(shape[2]), int(shape[3])
 
 
-def _placeholder_shape(model: nn.Module) -> Sequence[object] | None:
+def _placeholder_shape(model: nn.Module) -> Sequence[Any] | None:
     graph = getattr(model, "graph", None)
     if not isinstance(graph, torch.fx.Graph):
         return None
@@ -142,32 +148,45 @@ def _probe(shape: tuple[int, int, int], device: torch.device) -> torch.Tensor:
     return (torch.randn((3, *shape), generator=generator) * scale).to(device)
 
 
-def _is_map(output: object) -> bool:
+def _is_map(output: object) -> TypeGuard[torch.Tensor]:
     return isinstance(output, torch.Tensor) and output.ndim == 4 and output.is_floating_point()
 
 
-Outputs = dict[str, tuple[torch.Tensor, int, bool]]
+@dataclass(frozen=True)
+class _Seen:
+    """A layer's output, and what it was like before later layers could change it in place."""
+
+    output: torch.Tensor
+    version: int
+    mean: torch.Tensor
+    nonnegative: bool
 
 
-def _run(model: nn.Module, probe: torch.Tensor) -> tuple[Outputs, object]:
-    """Outputs of the layers called once, with their version at that time and their sign."""
-    outputs: Outputs = {}
+def _layer_info(name: str, layer: _Seen, depth: int, is_head_input: bool) -> LayerInfo:
+    _, units, height, width = layer.output.shape
+    return LayerInfo(name, units, height, width, depth, is_head_input, layer.nonnegative)
+
+
+def _run(model: nn.Module, probe: torch.Tensor) -> tuple[dict[str, _Seen], object]:
+    """Outputs of the layers that are called once, in order, and the model's output."""
+    seen: dict[str, _Seen] = {}
     calls: Counter[str] = Counter()
 
     def watch(name: str, output: object) -> None:
         calls[name] += 1
         if _is_map(output) and output.shape[0] == len(probe) and output.shape[1] >= 2:
-            outputs[name] = (output, output._version, bool((output >= 0).all()))
+            mean = output.double().mean((2, 3))
+            seen[name] = _Seen(output, output._version, mean, bool((output >= 0).all()))
 
     with torch.no_grad(), ExitStack() as stack:
         for name, _ in model.named_modules():
             if name:
-                stack.enter_context(watched(model, name, lambda out, name=name: watch(name, out)))
+                stack.enter_context(watched(model, name, partial(watch, name)))
         try:
-            logits = model(probe)
+            output = model(probe)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise _explained(model, probe, error) from error
-    return {name: kept for name, kept in outputs.items() if calls[name] == 1}, logits
+    return {name: layer for name, layer in seen.items() if calls[name] == 1}, output
 
 
 def _explained(model: nn.Module, probe: torch.Tensor, error: Exception) -> ModelError:
@@ -188,10 +207,8 @@ def _explained(model: nn.Module, probe: torch.Tensor, error: Exception) -> Model
     return ModelError(f"The model fails on a batch of shape {tuple(probe.shape)}: {first}")
 
 
-def _check_output(
-    model: nn.Module, probe: torch.Tensor, logits: object, n_classes: int
-) -> None:
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(probe):
+def _checked_logits(logits: object, n_images: int, n_classes: int) -> torch.Tensor:
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != n_images:
         kind = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise ModelError(
             f"The model must return one tensor [images, classes], not {kind}. "
@@ -204,6 +221,7 @@ def _check_output(
         )
     if not bool(logits.isfinite().all()):
         raise ModelError("The model returns values that are not finite. Check its weights.")
+    return logits
 
 
 def _matching_head(model: nn.Module, means: torch.Tensor, logits: torch.Tensor) -> Head | None:

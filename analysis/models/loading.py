@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.export.passes import move_to_device_pass
 
 from analysis.models.archive import sanitize_archive
 from analysis.models.errors import ModelError
@@ -34,7 +35,7 @@ def load_model(path: Path, device: torch.device | None = None) -> nn.Module:
             _refuse_training_mode(program)
             target = device or pick_device()
             if target.type != "cpu":
-                program = torch.export.passes.move_to_device_pass(program, target)
+                program = move_to_device_pass(program, target)
             model = torch.export.unflatten(program)
         except ModelError:
             raise

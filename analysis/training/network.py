@@ -62,6 +62,7 @@ STAGES = {
     "stage4": (96, 16, 16),
 }
 """Units, height and width of each stage for an input of 256 x 256 pixels."""
+LAST_STAGES = ("stage3", "stage4")
 
 
 def parameter_count(model: torch.nn.Module) -> int:

@@ -3,8 +3,25 @@
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from catalog.models import Image, Project, TrainedModel
+from catalog.models import Dataset, Image, Project, Split, TrainedModel
 from dissections.models import Layer
+
+
+class PredictionRun(models.Model):
+    """A request to run a model over the images of a split; its job makes their cases."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="prediction_runs")
+    model = models.ForeignKey(TrainedModel, models.CASCADE, related_name="prediction_runs")
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="prediction_runs")
+    split = models.CharField(max_length=12, choices=Split.choices)
+    job = models.ForeignKey("jobs.Job", models.SET_NULL, null=True, related_name="+")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created"]
+
+    def __str__(self) -> str:
+        return f"{self.model} on the {self.get_split_display().lower()} images of {self.dataset}"
 
 
 class Case(models.Model):

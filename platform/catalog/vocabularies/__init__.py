@@ -1,4 +1,4 @@
-"""The vocabularies that ship with Unitscope: JSON files beside this module, loaded into the database.
+"""The vocabularies that ship with Unitscope: JSON files beside this module, and their loader.
 
 A file is checked as a whole before anything is written, so a faulty one changes nothing.
 """
@@ -14,8 +14,6 @@ from django.db import transaction
 from catalog.models import Term, TermMapping, Vocabulary
 
 FOLDER = Path(__file__).resolve().parent
-BI_RADS = "bi-rads-mammography"
-GENERAL = "general-visual"
 
 
 class VocabularyError(ValueError):

@@ -5,6 +5,7 @@ interrupted first start goes on where it stopped.
 """
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,9 +97,10 @@ def _dataset(project: Project, wait: Wait, say: Say) -> Dataset:
 
 
 def _write_phantoms(folder: Path, say: Say) -> None:
+    """Draw the held-out patients; a folder that an interrupted start left half-full is replaced."""
     if (folder / "complete").exists():
         return
-    _remove(folder)
+    shutil.rmtree(folder, ignore_errors=True)
     patients = demo_patients()
     say(f"Drawing the mammograms of {len(patients)} phantom patients …")
     write_dataset(folder, patients)

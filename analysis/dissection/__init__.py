@@ -1,0 +1,14 @@
+"""Find out what the units of a layer respond to."""
+
+from analysis.dissection.result import Dissection, LayerResult
+from analysis.dissection.run import dissect
+from analysis.dissection.settings import Cancelled, DissectionError, DissectionSettings
+
+__all__ = [
+    "Cancelled",
+    "Dissection",
+    "DissectionError",
+    "DissectionSettings",
+    "LayerResult",
+    "dissect",
+]

@@ -1,0 +1,279 @@
+"""What experts have stated, for pages, explanations and evaluations."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
+
+from accounts.access import ADMINS, LABELLERS, has_role
+from accounts.models import User
+from annotation.models import Label
+from annotation.services import standing_revisions
+from catalog.models import Project, Term, TrainedModel, Vocabulary
+from dissections.models import Unit
+
+STANDS_FROM_SHARE = 0.5
+RECENT_TERMS = 9
+
+
+@dataclass(frozen=True)
+class TermSupport:
+    """A term that stands on a unit, who chose it, and their share of those who answered."""
+
+    term: Term
+    experts: list[str]
+    share: float
+
+
+@dataclass(frozen=True)
+class UnitTerms:
+    """What experts call a unit: `answered` experts gave an answer, `terms` are those that stand."""
+
+    unit_index: int
+    answered: int
+    terms: list[TermSupport]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Units of a layer that this user, and that anyone, has answered."""
+
+    mine: int = 0
+    anyone: int = 0
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What a person may do and see on the pages of units.
+
+    Experts see no automatic score, no class statistic and no colleague's answer on a unit before
+    they have answered it (blinding). Admins, and members who do not label, see all.
+    """
+
+    can_label: bool
+    is_admin: bool
+
+    @property
+    def blinded(self) -> bool:
+        return self.can_label and not self.is_admin
+
+    def sees_results(self, answered: bool) -> bool:
+        return answered or not self.blinded
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    number: int
+    created: datetime
+    change: str
+    standing: bool
+
+
+def reader(user: User, project: Project) -> Reader:
+    return Reader(
+        can_label=has_role(user, project, *LABELLERS), is_admin=has_role(user, project, *ADMINS)
+    )
+
+
+def answered() -> Q:
+    """Labels that answer the required question: "no", "unsure", or "yes" with at least one term."""
+    named = Exists(Label.terms.through.objects.filter(label_id=OuterRef("pk")))
+    return Q(recognisable__in=[Label.Recognisable.NO, Label.Recognisable.UNSURE]) | (
+        Q(recognisable=Label.Recognisable.YES) & Q(named)
+    )
+
+
+def is_answered(label: Label | None) -> bool:
+    """The same as `answered`, for a label in hand whose terms may be prefetched."""
+    if label is None or not label.recognisable:
+        return False
+    return label.recognisable != Label.Recognisable.YES or bool(label.terms.all())
+
+
+def unit_terms(model: TrainedModel, layer_name: str) -> dict[int, UnitTerms]:
+    """The terms that stand on each unit that at least one expert has answered, by unit index.
+
+    A term stands where at least half of the experts who answered the unit chose it. Terms are
+    ordered by support, then as in the vocabulary.
+    """
+    labels = (
+        Label.objects.filter(answered(), model=model, layer_name=layer_name)
+        .select_related("author")
+        .prefetch_related("terms")
+    )
+    by_unit: dict[int, list[Label]] = {}
+    for label in labels:
+        by_unit.setdefault(label.unit_index, []).append(label)
+    return {
+        index: UnitTerms(index, len(statements), _standing_terms(statements))
+        for index, statements in sorted(by_unit.items())
+    }
+
+
+def labels_digest(unit_terms: Mapping[int, UnitTerms]) -> str:
+    """SHA-256 (hex) of what an explanation takes from the labels; equal labels, equal digest."""
+    content = [
+        [
+            index,
+            terms.answered,
+            [
+                [support.term.code, support.term.phrase, support.experts]
+                for support in terms.terms
+            ],
+        ]
+        for index, terms in sorted(unit_terms.items())
+    ]
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
+
+
+def own_labels(user: User, model: TrainedModel, layer_name: str) -> dict[int, Label]:
+    """The user's labels in a layer by unit index, answered or not; terms are prefetched."""
+    labels = Label.objects.filter(author=user, model=model, layer_name=layer_name)
+    return {label.unit_index: label for label in labels.prefetch_related("terms")}
+
+
+def own_label(user: User, unit: Unit) -> Label | None:
+    return _labels_on(unit).filter(author=user).first()
+
+
+def colleagues_labels(user: User, unit: Unit) -> list[Label]:
+    """What others answered. Show it only to readers who may see it (`Reader.sees_results`)."""
+    return list(
+        _labels_on(unit).filter(answered()).exclude(author=user).select_related("author")
+    )
+
+
+def progress(models: Iterable[TrainedModel], user: User) -> dict[tuple[int, str], Progress]:
+    """Answered units by (model id, layer name), in one query; layers without answers are absent."""
+    rows = (
+        Label.objects.filter(answered(), model__in=list(models))
+        .values("model_id", "layer_name")
+        .order_by("model_id", "layer_name")
+        .annotate(
+            mine=Count("unit_index", filter=Q(author=user), distinct=True),
+            anyone=Count("unit_index", distinct=True),
+        )
+    )
+    return {
+        (row["model_id"], row["layer_name"]): Progress(row["mine"], row["anyone"]) for row in rows
+    }
+
+
+def answered_indexes(user: User, model: TrainedModel, layer_name: str) -> set[int]:
+    labels = Label.objects.filter(answered(), author=user, model=model, layer_name=layer_name)
+    return set(labels.values_list("unit_index", flat=True))
+
+
+def recent_terms(user: User, project: Project) -> list[Term]:
+    """The terms the user chose last in this project, latest first."""
+    return list(
+        Term.objects.filter(
+            vocabulary=project.vocabulary_id,
+            retired=False,
+            labels__author=user,
+            labels__model__project=project,
+        )
+        .annotate(last_used=Max("labels__updated"))
+        .order_by("-last_used", "position")[:RECENT_TERMS]
+    )
+
+
+def search_terms(vocabulary: Vocabulary, text: str, limit: int = 12) -> list[Term]:
+    """Terms whose name, synonym or code matches every word of `text`, best match first.
+
+    Without text: the first terms in the order of the vocabulary.
+    """
+    terms = vocabulary.terms.filter(retired=False).select_related("parent")
+    words = text.lower().split()
+    ranked = [
+        (rank, term.position, term)
+        for term in terms
+        if (rank := _match_rank(term, words)) is not None
+    ]
+    ranked.sort(key=lambda entry: entry[:2])
+    return [term for _, _, term in ranked[:limit]]
+
+
+def history(label: Label) -> list[HistoryEntry]:
+    """All revisions of a label, latest first, each as the change it made."""
+    revisions = list(label.revisions.all())
+    standing = {revision.number for revision in standing_revisions(revisions)}
+    entries: list[HistoryEntry] = []
+    before: dict[str, Any] = {}
+    for revision in revisions:
+        change = _describe_change(before, revision.state)
+        if revision.undoes is not None:
+            change = f"Took back change {revision.undoes}"
+        entries.append(
+            HistoryEntry(revision.number, revision.created, change, revision.number in standing)
+        )
+        before = revision.state
+    return entries[::-1]
+
+
+def _labels_on(unit: Unit) -> QuerySet[Label]:
+    return Label.objects.filter(
+        model=unit.layer.dissection.model_id,
+        layer_name=unit.layer.name,
+        unit_index=unit.index,
+    ).prefetch_related("terms")
+
+
+def _standing_terms(labels: list[Label]) -> list[TermSupport]:
+    chosen: dict[int, tuple[Term, list[str]]] = {}
+    for label in labels:
+        for term in label.terms.all():
+            chosen.setdefault(term.pk, (term, []))[1].append(label.author.display_name)
+    support = [
+        TermSupport(term, sorted(experts), len(experts) / len(labels))
+        for term, experts in chosen.values()
+        if len(experts) / len(labels) >= STANDS_FROM_SHARE
+    ]
+    return sorted(support, key=lambda entry: (-entry.share, entry.term.position))
+
+
+def _match_rank(term: Term, words: list[str]) -> int | None:
+    """0 name begins so, 1 a word of the name, 2 a synonym, 3 the code, 4 anywhere; None: no match."""
+    if not words:
+        return 0
+    name, code = term.name.lower(), term.code.lower()
+    synonyms = [synonym.lower() for synonym in term.synonyms]
+    everything = " ".join([name, code, term.category.lower(), *synonyms])
+    if not all(word in everything for word in words):
+        return None
+    text = " ".join(words)
+    if name.startswith(text):
+        return 0
+    if all(any(part.startswith(word) for part in name.split()) for word in words):
+        return 1
+    if any(synonym.startswith(text) for synonym in synonyms):
+        return 2
+    return 3 if code.startswith(text) else 4
+
+
+def _describe_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    changes = []
+    old = {term["code"]: term["name"] for term in before.get("terms", [])}
+    new = {term["code"]: term["name"] for term in after["terms"]}
+    if added := [name for code, name in new.items() if code not in old]:
+        changes.append("Added " + ", ".join(added))
+    if removed := [name for code, name in old.items() if code not in new]:
+        changes.append("Removed " + ", ".join(removed))
+    if after["recognisable"] != before.get("recognisable", "") and not added:
+        answer = after["recognisable"]
+        changes.append(
+            f"Answered “{Label.Recognisable(answer).label}”" if answer else "Cleared the answer"
+        )
+    if after["confidence"] != before.get("confidence"):
+        value = after["confidence"]
+        name = Label.Confidence(value).label.lower() if value else "none"
+        changes.append(f"Confidence {name}")
+    if after["note"] != before.get("note", ""):
+        changes.append("Changed the note" if after["note"] else "Removed the note")
+    if after.get("early_look") and not before.get("early_look"):
+        changes.append("Opened the statistics before answering")
+    return "; ".join(changes) or "No change"

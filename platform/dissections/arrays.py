@@ -1,0 +1,36 @@
+"""Reading single members of a layer's stored arrays (`LayerResult` as .npz), without torch."""
+
+from functools import lru_cache
+
+import numpy as np
+from django.core.files.storage import default_storage
+
+from dissections.models import Layer
+
+
+def histogram(layer: Layer, unit_index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Edges [B + 1] and counts [B] of a unit's activations over all positions of all images."""
+    edges = _small_member(layer.arrays.name, "histogram_edges")
+    counts = _small_member(layer.arrays.name, "histogram")
+    return edges[unit_index], counts[unit_index]
+
+
+def top_map(layer: Layer, unit_index: int, rank: int) -> np.ndarray:
+    """The activation map [h, w] of a unit on its top image of this rank, float32."""
+    return _maps(layer.arrays.name)[unit_index, rank].astype(np.float32)
+
+
+# A stored file is never rewritten: another run of the dissection gets a new name.
+@lru_cache(maxsize=4)
+def _maps(name: str) -> np.ndarray:
+    return _read(name, "top_maps")
+
+
+@lru_cache(maxsize=32)
+def _small_member(name: str, member: str) -> np.ndarray:
+    return _read(name, member)
+
+
+def _read(name: str, member: str) -> np.ndarray:
+    with default_storage.open(name, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        return arrays[member]

@@ -1,0 +1,163 @@
+"""Reads of what workers computed."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from django.db.models import F, Max, Prefetch, QuerySet
+from django.shortcuts import get_object_or_404
+
+from annotation.selectors import Progress
+from catalog.models import Project
+from dissections.models import ConceptScore, Dissection, Layer, TopPatch, Unit
+
+SORT_BY_INFLUENCE = "influence"
+SORT_BY_IOU = "iou"
+CARD_PATCHES = 4
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Where a unit stands in the current order (1-based), and the units around it."""
+
+    position: int
+    count: int
+    previous: int | None
+    next: int | None
+    next_unanswered: int | None
+
+
+@dataclass(frozen=True)
+class LayerProgress:
+    """A layer with how many of its units this user, and anyone, has answered."""
+
+    layer: Layer
+    mine: int
+    anyone: int
+
+
+def completed_dissections(project: Project) -> QuerySet[Dissection]:
+    """Dissections whose results can be shown, latest first."""
+    return (
+        project.dissections.filter(completed__isnull=False)
+        .select_related("model", "dataset")
+        .prefetch_related("layers")
+    )
+
+
+def latest_layer(project: Project) -> Layer | None:
+    """The layer that labelling starts with: the deepest one of the latest dissection."""
+    return (
+        Layer.objects.filter(dissection__project=project, dissection__completed__isnull=False)
+        .select_related("dissection")
+        .order_by("-dissection__completed", "-dissection_id", "-position")
+        .first()
+    )
+
+
+def layers_with_progress(
+    dissection: Dissection, progress: Mapping[tuple[int, str], Progress]
+) -> list[LayerProgress]:
+    """The layers of a dissection, deepest first; `progress` as annotation.selectors gives it."""
+    layers = []
+    for layer in dissection.layers.all():
+        done = progress.get((dissection.model_id, layer.name), Progress())
+        layers.append(LayerProgress(layer, done.mine, done.anyone))
+    return layers
+
+
+def get_layer(project: Project, dissection_id: int, name: str) -> Layer:
+    """A layer of a completed dissection of this project, or Http404."""
+    return get_object_or_404(
+        Layer.objects.select_related("dissection__model__project", "dissection__dataset"),
+        dissection=dissection_id,
+        dissection__project=project,
+        dissection__completed__isnull=False,
+        name=name,
+    )
+
+
+def get_unit(layer: Layer, index: int) -> Unit:
+    """A unit with its layer, model and best concept, or Http404."""
+    unit = get_object_or_404(Unit.objects.select_related("best_concept"), layer=layer, index=index)
+    unit.layer = layer
+    return unit
+
+
+def top_patches(unit: Unit) -> list[TopPatch]:
+    return list(unit.top_patches.order_by("rank"))
+
+
+def concept_scores(unit: Unit) -> list[ConceptScore]:
+    """Scores of a unit, best first. Show them only to readers who may see results."""
+    return list(unit.concept_scores.select_related("concept").order_by("-iou", "concept__key"))
+
+
+def unit_counts(project_ids: Collection[int]) -> dict[int, dict[tuple[int, str], int]]:
+    """Units that can be labelled: per project, by (model id, layer name), however often dissected."""
+    rows = (
+        Layer.objects.filter(
+            dissection__project__in=project_ids, dissection__completed__isnull=False
+        )
+        .values_list("dissection__project_id", "dissection__model_id", "name")
+        .order_by()
+        .annotate(Max("unit_count"))
+    )
+    counts: dict[int, dict[tuple[int, str], int]] = {}
+    for project_id, model_id, name, count in rows:
+        counts.setdefault(project_id, {})[model_id, name] = count
+    return counts
+
+
+def sort_choices(layer: Layer, *, sees_scores: bool) -> list[tuple[str, str]]:
+    """Orders a layer's units can be listed in. Automatic scores order only for who may see them."""
+    choices = [(SORT_BY_INFLUENCE, "Influence on any class")]
+    choices += [
+        (f"class-{index}", f"Influence on “{name}”")
+        for index, name in enumerate(layer.dissection.model.class_names)
+    ]
+    choices += [("selectivity", "Class selectivity"), ("number", "Unit number")]
+    if sees_scores:
+        choices.append((SORT_BY_IOU, "Best concept overlap (IoU)"))
+    return choices
+
+
+def ordered_units(layer: Layer, sort: str) -> QuerySet[Unit]:
+    """The units of a layer in one of the orders of `sort_choices`, largest first."""
+    kind, _, index = sort.partition("-")
+    orders = {
+        SORT_BY_INFLUENCE: F("influence_max").desc(),
+        "class": F(f"influence__{index or 0}").desc(nulls_last=True),
+        "selectivity": F("selectivity").desc(nulls_last=True),
+        "number": F("index").asc(),
+        SORT_BY_IOU: F("best_iou").desc(nulls_last=True),
+    }
+    return layer.units.order_by(orders[kind], "index")
+
+
+def with_card_details(units: QuerySet[Unit]) -> QuerySet[Unit]:
+    """Adds what a card shows: the first patches and the best concept."""
+    patches = TopPatch.objects.filter(rank__lt=CARD_PATCHES).order_by("rank")
+    return units.select_related("best_concept").prefetch_related(
+        Prefetch("top_patches", queryset=patches, to_attr="card_patches")
+    )
+
+
+def neighbours(layer: Layer, sort: str, index: int, answered: Collection[int]) -> Neighbours:
+    """The units before and after `index` in this order; "next unanswered" wraps around."""
+    order = list(ordered_units(layer, sort).values_list("index", flat=True))
+    place = order.index(index)
+    onward = order[place + 1 :] + order[:place]
+    return Neighbours(
+        position=place + 1,
+        count=len(order),
+        previous=order[place - 1] if place else None,
+        next=order[place + 1] if place + 1 < len(order) else None,
+        next_unanswered=next((other for other in onward if other not in answered), None),
+    )
+
+
+def patches_to_preload(layer: Layer, index: int | None) -> list[TopPatch]:
+    """The patches of the unit that will probably be opened next."""
+    if index is None:
+        return []
+    return list(TopPatch.objects.filter(unit__layer=layer, unit__index=index).order_by("rank"))

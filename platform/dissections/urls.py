@@ -1,0 +1,13 @@
+from django.urls import path
+
+from dissections import views
+
+LAYER = "p/<slug:slug>/dissections/<int:dissection>/<str:layer>/"
+
+urlpatterns = [
+    path("p/<slug:slug>/units/", views.units_start, name="units-start"),
+    path(LAYER, views.units, name="units"),
+    path(f"{LAYER}<int:unit>/", views.unit, name="unit"),
+    path("p/<slug:slug>/units/<int:unit>/patches/<int:rank>.png", views.patch, name="patch"),
+    path("p/<slug:slug>/images/<int:image>.png", views.image, name="image"),
+]

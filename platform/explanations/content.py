@@ -1,0 +1,232 @@
+"""What an explanation says, as typed records that are stored as JSON.
+
+The file names no colours, sentences or pages: see `wording` for the sentences and `rendering` for
+the pictures. Shares are numbers in [0, 1]; effects are parts of the target class's score (logit).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+VERSION = 1
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class TermNaming:
+    """A term that stands for a unit, with the experts who chose it."""
+
+    code: str
+    code_system: str
+    name: str
+    phrase: str
+    category: str
+    experts: list[str]
+    ancestors: list[str] = field(default_factory=list)
+    """Codes of the broader terms that this one implies."""
+
+
+@dataclass(frozen=True)
+class NamedUnit:
+    """A unit that experts answered; it is named where `terms` is not empty."""
+
+    index: int
+    answered: int
+    terms: list[TermNaming]
+    changed: str | None = None
+    """When one of its labels last changed, ISO 8601."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The names that an explanation is made from, frozen when it was asked for."""
+
+    digest: str
+    units: list[NamedUnit]
+
+    @property
+    def named(self) -> list[NamedUnit]:
+        return [unit for unit in self.units if unit.terms]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where on the image a finding lies."""
+
+    phrase: str
+    """Reads after a comma: "in the outer part of the left breast, middle third"."""
+    area: float
+    """Share of the image taken by the smallest region that holds half of the evidence."""
+
+
+@dataclass(frozen=True)
+class FindingUnit:
+    """A unit's part in a finding. `effect` is the part that this term carries."""
+
+    index: int
+    effect: float
+    shared_by: int
+    """How many terms the unit's effect is split over."""
+    experts: list[str]
+    answered: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The units under one term that speak for the target class (or, all of them, against it)."""
+
+    key: str
+    """Names its map: "for-1", "against-2"."""
+    code: str
+    code_system: str
+    name: str
+    phrase: str
+    category: str
+    effect: float
+    share: float
+    """Of all evidence on its side, whether named or not."""
+    units: list[FindingUnit]
+    place: Place | None
+
+
+@dataclass(frozen=True)
+class UnnamedUnit:
+    index: int
+    effect: float
+    share: float
+    answered: int
+    """Experts who looked at it without an agreed name."""
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The evidence of one side that units without an agreed name carry."""
+
+    effect: float
+    share: float
+    count: int
+    strongest: list[UnnamedUnit]
+    place: Place | None
+
+
+@dataclass(frozen=True)
+class Side:
+    """All evidence for (or against) the target class."""
+
+    effect: float
+    findings: list[Finding]
+    rest: Rest
+
+    @property
+    def named_share(self) -> float:
+        return 1 - self.rest.share if self.effect else 0.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """What became of the prediction when the named units were really removed from the model.
+
+    All named units are removed, those that speak against the class too: a set chosen after looking
+    at the effects would beat random sets by its choice alone.
+    """
+
+    units: list[int]
+    probability_before: float
+    probability_after: float
+    kept_probability: float
+    logit_before: float
+    logit_after: float
+    random_after: list[float]
+    rank: float
+    supported: bool
+    random_activation: float | None
+    """Total activation of the random sets over that of the named units; 1 = well matched."""
+    note: str
+
+    @property
+    def drop(self) -> float:
+        return self.probability_before - self.probability_after
+
+    @property
+    def beaten(self) -> int:
+        """Random sets whose removal lowers the probability less than that of the named units."""
+        return sum(1 for after in self.random_after if after > self.probability_after)
+
+
+@dataclass(frozen=True)
+class Content:
+    target: int
+    class_names: list[str]
+    logits: list[float]
+    probabilities: list[float]
+    method: str
+    """"additive": effects and bias sum to the logit. "ablation": each effect measured alone."""
+    bias: float | None
+    layer: str
+    unit_count: int
+    model_sha256: str
+    support: Side
+    against: Side
+    labels: Labels
+    check: Check | None
+    """None where no unit has a name: then there is nothing to check."""
+    version: int = VERSION
+
+    @property
+    def target_name(self) -> str:
+        return self.class_names[self.target]
+
+    @property
+    def probability(self) -> float:
+        return self.probabilities[self.target]
+
+    @property
+    def predicted(self) -> int:
+        return max(range(len(self.probabilities)), key=self.probabilities.__getitem__)
+
+    @property
+    def coverage(self) -> float | None:
+        """Share of the evidence for the class that named units carry; None without evidence."""
+        return self.support.named_share if self.support.effect else None
+
+    def unit_label(self, index: int) -> str:
+        return unit_label(index, self.unit_count)
+
+    def findings(self) -> list[Finding]:
+        return [*self.support.findings, *self.against.findings]
+
+
+def unit_label(index: int, unit_count: int) -> str:
+    """The unit as people see it: zero-padded to the width of the layer's last one."""
+    return str(index).zfill(len(str(unit_count - 1)))
+
+
+def to_json(record: Any) -> dict[str, Any]:
+    return asdict(record)
+
+
+def from_json(kind: type[Record], data: Mapping[str, Any]) -> Record:
+    """Build a record of this module from what `to_json` made.
+
+    Raises:
+        ValueError: a field is missing or unknown.
+    """
+    try:
+        hints = get_type_hints(kind)
+        return kind(**{name: _value(hints[name], value) for name, value in data.items()})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"This is no stored {kind.__name__}: {error}") from error
+
+
+def _value(hint: Any, value: Any) -> Any:
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        inner = next(part for part in get_args(hint) if part is not type(None))
+        return None if value is None else _value(inner, value)
+    if origin is list:
+        return [_value(get_args(hint)[0], item) for item in value]
+    if hasattr(hint, "__dataclass_fields__"):
+        return from_json(hint, value)
+    return value
