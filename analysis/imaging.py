@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import warnings
+import struct
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,6 @@ from typing import Any, BinaryIO
 import numpy as np
 import pydicom
 from PIL import Image, ImageOps
-from pydicom.errors import InvalidDicomError
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from analysis.errors import AnalysisError
@@ -28,8 +28,14 @@ MAX_PIXELS = 100_000_000
 MAX_BYTES = 500_000_000
 """Files larger than this are refused before they are read."""
 
+# Settings of the libraries, which have them per process: Pillow must not warn about images that are
+# accepted here, and pydicom must not print values of patients' files that break a rule.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+
 _DICOM_SUFFIXES = {".dcm", ".dicom"}
 _PILLOW_FORMATS = ("PNG", "JPEG")
+_PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error)
 
 
 class ImageError(AnalysisError):
@@ -156,12 +162,10 @@ def _check_pixels(width: int, height: int) -> None:
 
 def _open_pillow(content: bytes) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(content), formats=_PILLOW_FORMATS)
+        image = Image.open(io.BytesIO(content), formats=_PILLOW_FORMATS)
     except Image.DecompressionBombError as error:
         raise ImageError("The image has too many pixels. Reduce its size.") from error
-    except (OSError, ValueError, SyntaxError) as error:
+    except _PILLOW_ERRORS as error:
         raise ImageError(
             "The file is not a PNG, JPEG or DICOM image, or it is damaged. "
             "Convert it to one of these formats."
@@ -178,7 +182,7 @@ def _pillow_pixels(content: bytes) -> np.ndarray:
                 return np.asarray(turned, dtype=np.float32) / np.float32(65535)
             grey = turned.mode in ("1", "L", "LA", "La")
             pixels = np.asarray(turned.convert("L" if grey else "RGB"), dtype=np.float32)
-        except (OSError, ValueError, SyntaxError) as error:
+        except _PILLOW_ERRORS as error:
             raise ImageError(f"The image is damaged ({error}). Export it again.") from error
     return pixels / np.float32(255)
 
@@ -194,14 +198,16 @@ def _open_dicom(content: bytes) -> pydicom.Dataset:
                 f"The DICOM file holds {frames} frames; single images are read. Export one frame."
             )
         _check_pixels(int(dataset.Columns), int(dataset.Rows))
-        if "TransferSyntaxUID" not in dataset.file_meta:
-            dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
         if not 1 <= int(dataset.BitsStored) <= 16:
             raise ImageError("DICOM images with 1 to 16 bits are read. Convert the image.")
+        if "TransferSyntaxUID" not in dataset.file_meta:
+            dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
     except ImageError:
         raise
-    except (InvalidDicomError, AttributeError, KeyError, ValueError, TypeError, OSError) as error:
-        raise ImageError(f"The DICOM file cannot be read ({error}). Export it again.") from error
+    except Exception as error:
+        raise ImageError(
+            f"The DICOM file cannot be read ({_brief(error)}). Export it again."
+        ) from error
     return dataset
 
 
@@ -209,9 +215,8 @@ def _dicom_pixels(dataset: pydicom.Dataset) -> np.ndarray:
     try:
         stored = dataset.pixel_array
     except Exception as error:
-        syntax = dataset.file_meta.TransferSyntaxUID.name
         raise ImageError(
-            f"The pixels of the DICOM file ({syntax}) cannot be decoded ({error}). "
+            f"The pixels of the DICOM file cannot be decoded ({_brief(error)}). "
             "Export it uncompressed."
         ) from error
     photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
@@ -224,10 +229,18 @@ def _dicom_pixels(dataset: pydicom.Dataset) -> np.ndarray:
         )
     try:
         values, low, high = _display_values(dataset, stored)
-    except (AttributeError, KeyError, ValueError, TypeError, IndexError) as error:
-        raise ImageError(f"The DICOM window or lookup table is invalid ({error}).") from error
+    except Exception as error:
+        raise ImageError(
+            f"The window or lookup table of the DICOM file is invalid ({_brief(error)})."
+        ) from error
+    if not low < high:
+        raise ImageError("The rescale slope of the DICOM file is invalid.")
     scaled = np.clip((values.astype(np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
     return 1 - scaled if photometric == "MONOCHROME1" else scaled
+
+
+def _brief(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _display_values(dataset: Any, stored: np.ndarray) -> tuple[np.ndarray, float, float]:

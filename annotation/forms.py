@@ -25,7 +25,9 @@ class LabelChangeForm(forms.Form):
         """Keyword arguments for `services.save_label`."""
         values = self.cleaned_data
         changes = {
-            name: values[name] for name in ("recognisable", "confidence", "note") if name in self.data
+            name: values[name]
+            for name in ("recognisable", "confidence", "note")
+            if name in self.data
         }
         if values["add"]:
             changes["add_terms"] = [values["add"]]

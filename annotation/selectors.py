@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from accounts.models import User
 from annotation.models import Label
 from annotation.services import standing_revisions
 from catalog.models import Project, Term, TrainedModel, Vocabulary
-from dissections.models import Unit
+from dissections.models import Layer, Unit
 
 STANDS_FROM_SHARE = 0.5
 RECENT_TERMS = 9
@@ -44,6 +44,15 @@ class Progress:
 
     mine: int = 0
     anyone: int = 0
+
+
+@dataclass(frozen=True)
+class ProjectLabelling:
+    """All units of a project that can be labelled, and how many this user, and anyone, has."""
+
+    units: int
+    mine: int
+    anyone: int
 
 
 @dataclass(frozen=True)
@@ -120,10 +129,7 @@ def labels_digest(unit_terms: Mapping[int, UnitTerms]) -> str:
         [
             index,
             terms.answered,
-            [
-                [support.term.code, support.term.phrase, support.experts]
-                for support in terms.terms
-            ],
+            [[support.term.code, support.term.phrase, support.experts] for support in terms.terms],
         ]
         for index, terms in sorted(unit_terms.items())
     ]
@@ -142,12 +148,10 @@ def own_label(user: User, unit: Unit) -> Label | None:
 
 def colleagues_labels(user: User, unit: Unit) -> list[Label]:
     """What others answered. Show it only to readers who may see it (`Reader.sees_results`)."""
-    return list(
-        _labels_on(unit).filter(answered()).exclude(author=user).select_related("author")
-    )
+    return list(_labels_on(unit).filter(answered()).exclude(author=user).select_related("author"))
 
 
-def progress(models: Iterable[TrainedModel], user: User) -> dict[tuple[int, str], Progress]:
+def progress(models: Iterable[TrainedModel | int], user: User) -> dict[tuple[int, str], Progress]:
     """Answered units by (model id, layer name), in one query; layers without answers are absent."""
     rows = (
         Label.objects.filter(answered(), model__in=list(models))
@@ -161,6 +165,23 @@ def progress(models: Iterable[TrainedModel], user: User) -> dict[tuple[int, str]
     return {
         (row["model_id"], row["layer_name"]): Progress(row["mine"], row["anyone"]) for row in rows
     }
+
+
+def labelling_by_project(projects: Collection[Project], user: User) -> dict[int, ProjectLabelling]:
+    """How far each project is labelled; a unit that was dissected twice counts once. Two queries."""
+    layers = (
+        Layer.objects.filter(dissection__project__in=projects, dissection__completed__isnull=False)
+        .values_list("dissection__project_id", "dissection__model_id", "name")
+        .order_by()
+        .annotate(Max("unit_count"))
+    )
+    done = progress([model for _, model, _, _ in layers], user)
+    sums = {project.pk: [0, 0, 0] for project in projects}
+    for project_id, model_id, name, units in layers:
+        answers = done.get((model_id, name), Progress())
+        for place, count in enumerate((units, answers.mine, answers.anyone)):
+            sums[project_id][place] += count
+    return {key: ProjectLabelling(*counts) for key, counts in sums.items()}
 
 
 def answered_indexes(user: User, model: TrainedModel, layer_name: str) -> set[int]:

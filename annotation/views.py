@@ -19,9 +19,7 @@ SAVED_HEADER = "Unitscope-Saved"
 
 
 @require_POST
-def save(
-    request: MemberRequest, slug: str, dissection: int, layer: str, unit: int
-) -> HttpResponse:
+def save(request: MemberRequest, slug: str, dissection: int, layer: str, unit: int) -> HttpResponse:
     """Save one or several fields of the user's label; answers with the parts of the form anew."""
     project, shown = _get(request, slug, dissection, layer, unit)
     before = selectors.own_label(request.user, shown)
@@ -43,9 +41,7 @@ def save(
 
 
 @require_POST
-def undo(
-    request: MemberRequest, slug: str, dissection: int, layer: str, unit: int
-) -> HttpResponse:
+def undo(request: MemberRequest, slug: str, dissection: int, layer: str, unit: int) -> HttpResponse:
     project, shown = _get(request, slug, dissection, layer, unit)
     before = selectors.own_label(request.user, shown)
     try:
@@ -124,12 +120,10 @@ def _answer(
         "oob": True,
         **state,
     }
-    if state["answered"] != selectors.is_answered(before):
-        reader = selectors.reader(request.user, project)
+    reader = selectors.reader(request.user, project)
+    if reader.blinded and state["answered"] != selectors.is_answered(before):
         context["reader"] = reader
         context["evidence"] = evidence(request.user, unit, reader, answered=state["answered"])
-    response = render(
-        request, "annotation/_saved.html", context, status=422 if refused else 200
-    )
+    response = render(request, "annotation/_saved.html", context, status=422 if refused else 200)
     response[SAVED_HEADER] = "refused" if refused else "yes"
     return response

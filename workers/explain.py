@@ -1,6 +1,9 @@
 """The explanation of one prediction, in the names that its record was asked for with."""
 
-from analysis.explanation import explain
+from pathlib import Path
+
+from analysis.errors import AnalysisError, Cancelled
+from analysis.explanation import ExplanationError, explain
 from analysis.imaging import read_image
 from explanations.building import Picture, build
 from explanations.models import Explanation
@@ -25,17 +28,22 @@ def run(job: Job, reporter: Reporter) -> None:
     reporter.progress(1, STEPS, "Reading the image")
     image = case.image
     with image.file.open("rb") as file:
-        pixels = read_image(file, suffix=image.suffix)
+        pixels = read_image(file, suffix=Path(image.file.name).suffix.lower())
     reporter.progress(2, STEPS, "Measuring the units and removing the named ones")
-    evidence = explain(
-        model,
-        explanation.layer.name,
-        pixels,
-        preprocessing_of(case.model),
-        target=explanation.target,
-        named_units=[unit.index for unit in labels.named],
-        seed=case.pk,
-    )
+    if reporter.should_stop():
+        raise Cancelled
+    try:
+        evidence = explain(
+            model,
+            explanation.layer.name,
+            pixels,
+            preprocessing_of(case.model),
+            target=explanation.target,
+            named_units=[unit.index for unit in labels.named],
+            seed=case.pk,
+        )
+    except ExplanationError as error:
+        raise AnalysisError(str(error)) from error
     reporter.progress(3, STEPS, "Locating the findings")
     content, maps = build(
         evidence,

@@ -104,7 +104,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         if not _is_known(name):
             raise UnsafeModelError(
                 f"The archive holds {info.filename[:80]!r}, which a model saved by "
-                "torch.export.save does not have."
+                "torch.export.save does not have; or the file is cut off."
             )
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
             raise UnsafeModelError("The archive is compressed; torch.export.save does not do that.")

@@ -33,10 +33,10 @@ class Calcifications:
     @property
     def descriptors(self) -> tuple[str, ...]:
         family = "benign" if self.morphology in BENIGN else "suspicious"
-        terms = (f"calcification.{family}.{self.morphology}",)
-        if self.distribution:
-            terms += (f"calcification.distribution.{self.distribution}",)
-        return terms
+        morphology = f"calcification.{family}.{self.morphology}"
+        if self.distribution is None:
+            return (morphology,)
+        return (morphology, f"calcification.distribution.{self.distribution}")
 
     @property
     def concepts(self) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ class Calcifications:
         return canvas * view.breast
 
     def _arrange(self, rng: np.random.Generator, heading: float) -> Points:
-        """Offsets of the calcifications from the centre, ``[count, 2]``; ducts run to the nipple."""
+        """Offsets from the centre, ``[count, 2]``; ducts run to the nipple."""
         along = rng.uniform(-1, 1, self.count)
         across = rng.uniform(-1, 1, self.count)
         if self.distribution == "linear":

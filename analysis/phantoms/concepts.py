@@ -19,9 +19,7 @@ def _mass(word: str, family: str) -> Concept:
 
 def _calcification(word: str, family: str) -> Concept:
     name = f"{word.replace('-', ' ')} calcification".capitalize()
-    return Concept(
-        f"calcification-{word}", name, "calcification", f"calcification.{family}.{word}"
-    )
+    return Concept(f"calcification-{word}", name, "calcification", f"calcification.{family}.{word}")
 
 
 def _distribution(word: str) -> Concept:
@@ -55,9 +53,7 @@ CONCEPTS = (
     ),
     Concept("asymmetry", "Asymmetry", "architecture", "asymmetry.asymmetry"),
     Concept("lymph-node", "Intramammary lymph node", "mass", "intramammary-lymph-node"),
-    Concept(
-        "skin-thickening", "Skin thickening", "associated", "associated.skin-thickening"
-    ),
+    Concept("skin-thickening", "Skin thickening", "associated", "associated.skin-thickening"),
     Concept("vessel", "Vessel", "anatomy", "other.vessel"),
     Concept("skin", "Skin", "anatomy", "other.skin"),
     Concept("nipple", "Nipple", "anatomy", "other.nipple"),
@@ -65,5 +61,5 @@ CONCEPTS = (
     Concept("dense-tissue", "Dense tissue", "anatomy", "other.dense-tissue"),
     Concept("breast-edge", "Breast edge", "anatomy", "other.breast-edge"),
 )
-"""Mass shapes and margins share the pixels of ``mass``; the ``calcification-*`` keys (morphology)
-hold the calcified pixels, the ``calcifications-*`` keys (distribution) the area they spread over."""
+"""Mass shapes and margins share the pixels of ``mass``. The ``calcification-*`` keys (morphology)
+hold the calcified pixels, the ``calcifications-*`` keys (distribution) the area around them."""

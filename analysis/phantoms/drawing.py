@@ -1,5 +1,7 @@
 """Drawing primitives shared by the anatomy and the findings: power-law noise, dots and strokes."""
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
@@ -29,15 +31,15 @@ def power_law_texture(rng: np.random.Generator, beta: float, size: int = SIZE) -
     28, 2001). Returns ``[size, size]``, mean 0, standard deviation 1.
     """
     spectrum = fft.rfft2(rng.standard_normal((size, size), dtype=np.float32))
-    frequency = np.hypot(
-        np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :]
-    ).astype(np.float32)
+    frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :]).astype(
+        np.float32
+    )
     frequency[0, 0] = np.inf
     texture = fft.irfft2(spectrum * frequency ** (-beta / 2), s=(size, size))
     return ((texture - texture.mean()) / texture.std()).astype(np.float32)
 
 
-def sigmoid(x: Array) -> Array:
+def sigmoid(x: NDArray[np.floating]) -> Array:
     """The logistic function, safe for large arguments."""
     return (0.5 + 0.5 * np.tanh(0.5 * x)).astype(np.float32)
 
@@ -79,5 +81,5 @@ def sample_path(knots: NDArray[np.floating], step: float = 0.6) -> NDArray[np.fl
     t = np.linspace(0, 1, max(2, int(length / step)))[:, None]
     levels = [np.broadcast_to(knot, (len(t), 2)) for knot in np.asarray(knots, dtype=np.float64)]
     while len(levels) > 1:
-        levels = [(1 - t) * a + t * b for a, b in zip(levels, levels[1:], strict=False)]
+        levels = [(1 - t) * a + t * b for a, b in pairwise(levels)]
     return levels[0]

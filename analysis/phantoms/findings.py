@@ -59,9 +59,7 @@ def local_grid(center: tuple[float, float], reach: float) -> tuple[tuple[slice, 
 
     Returns the two slices and the offsets from the centre, ``[2, h, w]`` (rows, columns).
     """
-    spans = [
-        slice(max(0, int(c - reach)), min(SIZE, int(c + reach) + 2)) for c in center
-    ]
+    spans = [slice(max(0, int(c - reach)), min(SIZE, int(c + reach) + 2)) for c in center]
     offsets = np.mgrid[spans[0], spans[1]].astype(np.float32)
     offsets -= np.asarray(center, dtype=np.float32)[:, None, None]
     return (spans[0], spans[1]), offsets

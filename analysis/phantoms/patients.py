@@ -152,7 +152,7 @@ def _image(plan: Plan, side: str, view: str) -> PhantomImage:
 
 def _concept_masks(finding: VisibleFinding) -> dict[str, Mask]:
     """The finding's pixels under each of its concepts, and the area of its distribution."""
-    masks = {key: finding.mask for key in finding.planned.finding.concepts}
+    masks = dict.fromkeys(finding.planned.finding.concepts, finding.mask)
     thing = finding.planned.finding
     if isinstance(thing, Calcifications) and thing.distribution:
         masks[f"calcifications-{thing.distribution}"] = outline(finding.mask)

@@ -112,7 +112,9 @@ def assess(findings: Sequence[PlannedFinding]) -> str:
     if not findings:
         return "1"
     terms = [
-        term for planned in findings for term in (planned.finding.code, *planned.finding.descriptors)
+        term
+        for planned in findings
+        for term in (planned.finding.code, *planned.finding.descriptors)
     ]
     points = sum(SUSPICION.get(term, 0) for term in terms)
     if points <= 1 and "asymmetry.asymmetry" in terms:

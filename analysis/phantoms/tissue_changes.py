@@ -20,7 +20,7 @@ from analysis.phantoms.findings import local_grid
 
 @dataclass(frozen=True)
 class Distortion:
-    """Architectural distortion: tissue pulled to a point, radiating lines, no mass in the middle."""
+    """Architectural distortion: tissue pulled to a point and radiating lines, without a mass."""
 
     radius: float
 

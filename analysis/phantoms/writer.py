@@ -140,7 +140,10 @@ def to_dicom(patient: Patient, image: PhantomImage) -> FileDataset:
     dataset.ImageType = ["DERIVED", "PRIMARY"]
     dataset.ImageLaterality = image.side
     dataset.ViewPosition = image.view
-    dataset.PatientOrientation = ["A" if image.side == "L" else "P", "L" if image.view == "CC" else "F"]
+    dataset.PatientOrientation = [
+        "A" if image.side == "L" else "P",
+        "L" if image.view == "CC" else "F",
+    ]
     dataset.SeriesNumber = 1
     dataset.InstanceNumber = 1 + [other.stem for other in patient.images].index(image.stem)
     dataset.Rows = dataset.Columns = SIZE

@@ -16,14 +16,15 @@ import torch
 from torch import nn
 
 from analysis.phantoms import CLASSES, DEMO_SEED, SIZE, split_of
+from analysis.training.batches import MEAN, STD
 from analysis.training.exporting import check_export, export_model
-from analysis.training.fitting import MEAN, STD, Schedule, fit, logits_of, softmax
+from analysis.training.fitting import Schedule, fit, logits_of, softmax
 from analysis.training.metrics import Auc, patient_auc
 from analysis.training.network import STAGES, parameter_count
 from analysis.training.population import Population, cached_population
 
 PATIENTS = 800
-EPOCHS = 14
+EPOCHS = 8
 CACHE = Path("var/phantoms")
 CHECKPOINT = Path("demo/phantom_classifier.pt2")
 
@@ -61,9 +62,7 @@ def train_and_export(options: argparse.Namespace) -> None:
     population = cached_population(
         range(options.patients), DEMO_SEED, options.cache, options.threads
     )
-    train, validation, test = (
-        population.split(name) for name in ("train", "validation", "test")
-    )
+    train, validation, test = (population.split(name) for name in ("train", "validation", "test"))
     print(_describe(population, time.perf_counter() - started))
 
     model = fit(train, validation, schedule, device, print)
@@ -86,9 +85,7 @@ def train_and_export(options: argparse.Namespace) -> None:
     write_description(options, result, control, parameter_count(model))
 
 
-def evaluate(
-    model: nn.Module, test: Population, device: torch.device | None = None
-) -> Auc:
+def evaluate(model: nn.Module, test: Population, device: torch.device | None = None) -> Auc:
     """Macro AUC of ``model`` on ``test`` with its patient-bootstrap interval."""
     logits = logits_of(model, test, device or torch.device("cpu"))
     return patient_auc(test.labels, softmax(logits), test.patients)

@@ -42,7 +42,7 @@ class Population:
         return Population(**{field: array[chosen] for field, array in vars(self).items()})
 
     def shuffled(self, rng: np.random.Generator) -> "Population":
-        """The same images with the labels and outlines of whole patients dealt to other patients."""
+        """The same images with the labels and outlines of each patient dealt to another one."""
         count = len(self.labels) // 4
         order = (4 * rng.permutation(count)[:, None] + np.arange(4)).reshape(-1)
         return replace(self, labels=self.labels[order], outlines=self.outlines[order])

@@ -14,12 +14,18 @@ from dissections.selectors import ordered_units, with_card_details
 
 @dataclass(frozen=True)
 class UnitCard:
-    """A unit in the list. `results` says whether this reader may see automatic results of it."""
+    """A unit in the list, with what this reader said about it.
+
+    `incomplete`: the answer is "yes" but no term is given yet. `results`: the reader may see
+    automatic results of the unit.
+    """
 
     unit: Unit
     patches: list[TopPatch]
     terms: list[Term]
     answer: str
+    answered: bool
+    incomplete: bool
     results: bool
     strongest_class: str
     strength: float
@@ -67,21 +73,15 @@ def unit_cards(
                 unit=unit,
                 patches=unit.card_patches,  # type: ignore[attr-defined]
                 terms=list(label.terms.all()) if label else [],
-                answer=_answer(label, unit.index in answered),
+                answer=label.get_recognisable_display() if label else "",
+                answered=unit.index in answered,
+                incomplete=bool(label and label.recognisable) and unit.index not in answered,
                 results=reader.sees_results(unit.index in answered),
                 strongest_class=classes[strongest],
                 strength=unit.influence[strongest],
             )
         )
     return cards
-
-
-def _answer(label: Label | None, answered: bool) -> str:
-    if label is None or not label.recognisable:
-        return ""
-    if not answered:
-        return "Term missing"
-    return "" if label.recognisable == Label.Recognisable.YES else label.get_recognisable_display()
 
 
 def _matching(text: str, labels: Mapping[int, Label]) -> list[int]:

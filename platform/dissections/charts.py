@@ -76,9 +76,7 @@ def histogram_chart(
 
 def signed_bars(names: Sequence[str], values: Sequence[float | None]) -> list[SignedBar]:
     """Bars on one common scale, for values of either sign; missing values are left out."""
-    known = [
-        (name, value) for name, value in zip(names, values, strict=False) if value is not None
-    ]
+    known = [(name, value) for name, value in zip(names, values, strict=False) if value is not None]
     low = min([0.0, *(value for _, value in known)])
     high = max([0.0, *(value for _, value in known)])
     span = (high - low) or 1.0

@@ -132,13 +132,13 @@ def _highlight(patch: TopPatch, image_size: tuple[int, int], box: Box, size: int
     grid = (max(1, round(image_size[0] * coarse)), max(1, round(image_size[1] * coarse)))
     cells = arrays.top_map(patch.unit.layer, patch.unit.index, patch.rank)
     whole = Picture.fromarray(upsample_map(cells, grid))
-    part = whole.resize(shape[::-1], Picture.Resampling.BILINEAR, box=_scaled(box, image_size, grid))
+    part = whole.resize(
+        shape[::-1], Picture.Resampling.BILINEAR, box=_scaled(box, image_size, grid)
+    )
     return Picture.fromarray(overlay(np.asarray(part), threshold))
 
 
-def _cut(
-    pixels: np.ndarray, image_size: tuple[int, int], box: Box, size: int
-) -> Picture.Image:
+def _cut(pixels: np.ndarray, image_size: tuple[int, int], box: Box, size: int) -> Picture.Image:
     return Picture.fromarray(pixels).resize(
         (size, size), Picture.Resampling.BICUBIC, box=_scaled(box, image_size, pixels.shape[:2])
     )

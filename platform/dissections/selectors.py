@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from django.db.models import F, Max, Prefetch, QuerySet
+from django.db.models import F, Prefetch, QuerySet
 from django.shortcuts import get_object_or_404
 
 from annotation.selectors import Progress
@@ -60,6 +60,7 @@ def layers_with_progress(
     """The layers of a dissection, deepest first; `progress` as annotation.selectors gives it."""
     layers = []
     for layer in dissection.layers.all():
+        layer.dissection = dissection
         done = progress.get((dissection.model_id, layer.name), Progress())
         layers.append(LayerProgress(layer, done.mine, done.anyone))
     return layers
@@ -92,20 +93,10 @@ def concept_scores(unit: Unit) -> list[ConceptScore]:
     return list(unit.concept_scores.select_related("concept").order_by("-iou", "concept__key"))
 
 
-def unit_counts(project_ids: Collection[int]) -> dict[int, dict[tuple[int, str], int]]:
-    """Units that can be labelled: per project, by (model id, layer name), however often dissected."""
-    rows = (
-        Layer.objects.filter(
-            dissection__project__in=project_ids, dissection__completed__isnull=False
-        )
-        .values_list("dissection__project_id", "dissection__model_id", "name")
-        .order_by()
-        .annotate(Max("unit_count"))
-    )
-    counts: dict[int, dict[tuple[int, str], int]] = {}
-    for project_id, model_id, name, count in rows:
-        counts.setdefault(project_id, {})[model_id, name] = count
-    return counts
+def first_unanswered(layer: Layer, answered: Collection[int]) -> int:
+    """The most influential unit of a layer that is not in `answered`; 0 where there is none."""
+    units = ordered_units(layer, SORT_BY_INFLUENCE).exclude(index__in=answered)
+    return units.values_list("index", flat=True).first() or 0
 
 
 def sort_choices(layer: Layer, *, sees_scores: bool) -> list[tuple[str, str]]:

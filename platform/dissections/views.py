@@ -1,4 +1,4 @@
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -75,9 +75,7 @@ def units(request: MemberRequest, slug: str, dissection: int, layer: str) -> Htt
 
 
 @require_safe
-def unit(
-    request: MemberRequest, slug: str, dissection: int, layer: str, unit: int
-) -> HttpResponse:
+def unit(request: MemberRequest, slug: str, dissection: int, layer: str, unit: int) -> HttpResponse:
     project = get_project(request.user, slug)
     home = selectors.get_layer(project, dissection, layer)
     shown = selectors.get_unit(home, unit)
@@ -143,18 +141,14 @@ def _sort_query(form: UnitListForm) -> str:
     return urlencode({"sort": form.chosen["sort"]})
 
 
-def _choice(
-    request: MemberRequest, name: str, default: str, choices: dict[str, Value]
-) -> Value:
+def _choice(request: MemberRequest, name: str, default: str, choices: dict[str, Value]) -> Value:
     value = request.GET.get(name, default)
     if value not in choices:
         raise Http404(f"“{value}” is not a {name}; there are {', '.join(choices)}.")
     return choices[value]
 
 
-def _png(
-    request: MemberRequest, name: str, draw: Callable[[], bytes]
-) -> HttpResponseBase:
+def _png(request: MemberRequest, name: str, draw: Callable[[], bytes]) -> HttpResponseBase:
     """An answer that the browser of this user may keep for good: what it names never changes."""
     etag = quote_etag(f"{name}-{RENDERING_VERSION}")
     response = get_conditional_response(request, etag=etag)

@@ -99,9 +99,7 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum()
 
 
-def request_explanation(
-    *, case: Case, layer: Layer, target: int, user: User | None
-) -> Explanation:
+def request_explanation(*, case: Case, layer: Layer, target: int, user: User | None) -> Explanation:
     """The explanation of a class's score by the names that stand now, made where there is none.
 
     Returns the finished one, or the one under way (its `job` says how far it is, or why it failed),

@@ -203,8 +203,8 @@ def _check(check: Check) -> str:
         return _reason(check)
     beaten = check.beaten
     amount = f"{beaten} of" if beaten < len(check.random_after) else "any of"
-    sentence = f"{_removing(check)} {_change(check)}, a larger fall than for {amount} {_sets(check)}."
-    return f"{sentence} {check.note}".strip()
+    fall = f"{_removing(check)} {_change(check)}, a larger fall than for {amount} {_sets(check)}."
+    return f"{fall} {check.note}".strip()
 
 
 def _reason(check: Check) -> str:

@@ -69,9 +69,7 @@ def retry(*, job: Job) -> Job:
     Raises:
         JobError: the job is active or has succeeded.
     """
-    again = Job.objects.filter(
-        pk=job.pk, state__in=[Job.State.FAILED, Job.State.CANCELLED]
-    ).update(
+    again = Job.objects.filter(pk=job.pk, state__in=[Job.State.FAILED, Job.State.CANCELLED]).update(
         state=Job.State.QUEUED,
         cancel_requested=False,
         error="",
@@ -125,9 +123,7 @@ def report(job: Job, *, done: int, total: int, stage: str) -> bool:
 def append_log(job: Job, line: str) -> None:
     stamped = f"{timezone.now():%H:%M:%S} {line}\n"
     Job.objects.filter(pk=job.pk).update(
-        log=Right(
-            Concat(F("log"), Value(stamped), output_field=TextField()), Value(LOG_CHARACTERS)
-        )
+        log=Right(Concat(F("log"), Value(stamped), output_field=TextField()), Value(LOG_CHARACTERS))
     )
 
 

@@ -1,8 +1,12 @@
-from django.conf import settings
+"""Every address of the product. Each app lists its own; pages of a project start with p/<slug>/."""
+
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
+
+from catalog.project_page import project
+from unitscope.views import home
 
 
 @login_not_required
@@ -12,6 +16,13 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [
-    path("healthz", healthz),
+    path("", home, name="home"),
+    path("", include("accounts.urls")),
+    path("p/<slug:slug>/", project, name="project"),
+    path("", include("dissections.urls")),
+    path("", include("annotation.urls")),
+    path("", include("explanations.urls")),
+    path("", include("jobs.urls")),
     path("admin/", admin.site.urls),
+    path("healthz", healthz, name="healthz"),
 ]

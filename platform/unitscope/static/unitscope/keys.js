@@ -27,6 +27,8 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (!enabled() || isTyping(event.target)) return;
+  const activates = event.key === "Enter" || event.key === " ";
+  if (activates && event.target.closest("a, button, summary, label, [role=option]")) return;
   const movesRadio = event.key.startsWith("Arrow") && event.target.matches("input[type=radio]");
   if (movesRadio) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;

@@ -27,3 +27,20 @@ document.addEventListener("htmx:configRequest", (event) => {
   const cookie = document.cookie.match(/(?:^|; )csrftoken=([^;]+)/);
   if (cookie) event.detail.headers["X-CSRFToken"] = cookie[1];
 });
+
+// Times are shown in the reader's own time zone.
+function localTimes(root) {
+  for (const time of root.querySelectorAll("time[datetime]:not([data-local])")) {
+    const when = new Date(time.dateTime);
+    time.textContent = when.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+    time.title = when.toLocaleString();
+    time.dataset.local = "";
+  }
+}
+localTimes(document);
+document.addEventListener("htmx:afterSettle", () => localTimes(document));
+
+// A page that shows what a job brings is drawn anew when the job ends.
+document.addEventListener("job-ended", (event) => {
+  if (event.target.closest("[data-reload-on-job-end]")) location.reload();
+});

@@ -1,0 +1,65 @@
+"""What may stand in the address of the case pages. Values that make no sense count as not given."""
+
+from typing import Any
+
+from django import forms
+
+from catalog.models import TrainedModel
+
+SORTS = {
+    "name": "Name",
+    "certain": "Most certain first",
+    "uncertain": "Least certain first",
+}
+
+
+class CaseFilterForm(forms.Form):
+    """Which cases are listed, and in which order. The classes are those of the chosen model."""
+
+    q = forms.CharField(
+        required=False,
+        max_length=100,
+        label="Search",
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": "Name, patient or study"}),
+    )
+    predicted = forms.TypedChoiceField(
+        required=False, coerce=int, empty_value=None, label="Predicted class"
+    )
+    patient = forms.CharField(required=False, max_length=80, widget=forms.HiddenInput)
+    sort = forms.ChoiceField(required=False, label="Sort by")
+    model = forms.TypedChoiceField(required=False, coerce=int, empty_value=None, label="Model")
+    truth = forms.BooleanField(required=False, label="Show reference class")
+
+    def __init__(
+        self, data: Any, *, model: TrainedModel | None, models: list[TrainedModel]
+    ) -> None:
+        super().__init__(data)
+        names = model.class_names if model else []
+        fields: dict[str, Any] = self.fields
+        fields["predicted"].choices = [("", "All classes"), *enumerate(names)]
+        fields["sort"].choices = [
+            *SORTS.items(),
+            *((f"class-{index}", f"Probability of {name}") for index, name in enumerate(names)),
+        ]
+        fields["model"].choices = [(one.pk, one.name) for one in models]
+        if len(models) < 2:
+            fields["model"].widget = forms.HiddenInput()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The sensible part of the address."""
+        self.is_valid()
+        return self.cleaned_data
+
+
+class ExplanationForm(forms.Form):
+    """Which class is explained, by which layer."""
+
+    target = forms.IntegerField(required=False, min_value=0)
+    layer = forms.CharField(required=False, max_length=160)
+    truth = forms.BooleanField(required=False)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        self.is_valid()
+        return self.cleaned_data

@@ -1,0 +1,191 @@
+"""What the case page shows of a finished explanation."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from dissections.models import Layer
+from explanations import rendering, selectors
+from explanations.content import Content, Finding, FindingUnit
+from explanations.models import Case, Explanation
+from explanations.selectors import UnitPreview
+from explanations.services import content_of
+from explanations.wording import listing, narrate, number, percent
+
+NUMBER_KEYS = 9
+UNNAMED_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class CaseLine:
+    case: Case
+    text: str
+    truth: str
+    """The reference class by name; empty where it is unknown or not to be shown."""
+
+
+@dataclass(frozen=True)
+class PredictionRow:
+    index: int
+    name: str
+    probability: float
+    text: str
+    predicted: bool
+    explained: bool
+
+
+@dataclass(frozen=True)
+class UnitLine:
+    """A unit of a finding, with its page where the dissection has it."""
+
+    label: str
+    effect: float
+    shared_by: int
+    experts: str
+    support: str
+    preview: UnitPreview | None
+
+
+@dataclass(frozen=True)
+class FindingCard:
+    finding: Finding
+    colour: int
+    number: int | None
+    """The key that toggles it, 1 to 9."""
+    shown: bool
+    share: str
+    effect: str
+    units: list[UnitLine]
+
+
+@dataclass(frozen=True)
+class UnnamedLine:
+    label: str
+    share: str
+    answered: int
+    preview: UnitPreview | None
+
+
+@dataclass(frozen=True)
+class NamedLine:
+    label: str
+    names: str
+    experts: str
+    changed: datetime | None
+
+
+def case_lines(cases: Iterable[Case], *, with_truth: bool) -> list[CaseLine]:
+    return [
+        CaseLine(case, percent(case.probability), reference_class(case) if with_truth else "")
+        for case in cases
+    ]
+
+
+def reference_class(case: Case) -> str:
+    """The image's class by name (an index counts the classes of its dataset), or ""."""
+    index, names = case.image.class_index, case.image.dataset.class_names
+    return names[index] if index is not None and index < len(names) else ""
+
+
+def prediction_rows(case: Case, target: int) -> list[PredictionRow]:
+    return [
+        PredictionRow(
+            index=index,
+            name=name,
+            probability=probability,
+            text=percent(probability),
+            predicted=index == case.predicted,
+            explained=index == target,
+        )
+        for index, (name, probability) in enumerate(
+            zip(case.model.class_names, case.probabilities, strict=True)
+        )
+    ]
+
+
+def explanation_page(explanation: Explanation, layer: Layer) -> dict[str, Any]:
+    """The context of a finished explanation; `layer` is where links to units lead."""
+    content = content_of(explanation)
+    unnamed = content.support.rest.strongest[:UNNAMED_SHOWN]
+    indices = {unit.index for finding in content.findings() for unit in finding.units}
+    previews = selectors.unit_previews(layer, sorted(indices | {unit.index for unit in unnamed}))
+    check = content.check
+    return {
+        "content": content,
+        "narrative": narrate(content),
+        "supporting": _cards(content, content.support.findings, 0, previews),
+        "opposing": _cards(
+            content, content.against.findings, len(content.support.findings), previews
+        ),
+        "score": content.logits[content.target],
+        "bars": rendering.bar_rows(content),
+        "coverage_text": None if content.coverage is None else percent(content.coverage),
+        "check": check,
+        "check_text": _check_numbers(content),
+        "plot": rendering.dot_plot(check) if check else None,
+        "unnamed": [
+            UnnamedLine(
+                label=content.unit_label(unit.index),
+                share=percent(unit.share),
+                answered=unit.answered,
+                preview=previews.get(unit.index),
+            )
+            for unit in unnamed
+        ],
+        "unnamed_more": max(0, content.support.rest.count - len(unnamed)),
+        "named_lines": _named_lines(content),
+        "earlier": selectors.earlier_explanations(explanation),
+    }
+
+
+def _cards(
+    content: Content, findings: list[Finding], before: int, previews: dict[int, UnitPreview]
+) -> list[FindingCard]:
+    return [
+        FindingCard(
+            finding=finding,
+            colour=position % len(rendering.PALETTE),
+            number=position + 1 if position < NUMBER_KEYS else None,
+            shown=position == 0 and finding.key.startswith("for"),
+            share=percent(finding.share),
+            effect=f"{finding.effect:+.2f}",
+            units=[_unit_line(content, unit, previews) for unit in finding.units],
+        )
+        for position, finding in enumerate(findings, start=before)
+    ]
+
+
+def _unit_line(content: Content, unit: FindingUnit, previews: dict[int, UnitPreview]) -> UnitLine:
+    return UnitLine(
+        label=content.unit_label(unit.index),
+        effect=unit.effect,
+        shared_by=unit.shared_by,
+        experts=listing(unit.experts),
+        support=f"{len(unit.experts)} of {number(unit.answered, 'expert')}",
+        preview=previews.get(unit.index),
+    )
+
+
+def _check_numbers(content: Content) -> dict[str, str]:
+    check = content.check
+    if check is None:
+        return {}
+    return {
+        "before": percent(check.probability_before),
+        "after": percent(check.probability_after),
+        "kept": percent(check.kept_probability),
+        "beaten": f"{check.beaten} of {len(check.random_after)}",
+    }
+
+
+def _named_lines(content: Content) -> list[NamedLine]:
+    return [
+        NamedLine(
+            label=content.unit_label(unit.index),
+            names=listing([term.name for term in unit.terms]),
+            experts=listing(sorted({name for term in unit.terms for name in term.experts})),
+            changed=datetime.fromisoformat(unit.changed) if unit.changed else None,
+        )
+        for unit in content.labels.named
+    ]

@@ -1,0 +1,16 @@
+from django.urls import path
+
+from explanations import views
+
+CASE = "p/<slug:slug>/cases/<int:case>/"
+
+urlpatterns = [
+    path("p/<slug:slug>/cases/", views.cases, name="cases"),
+    path(CASE, views.case, name="case"),
+    path(f"{CASE}explanation/", views.case_explanation, name="case-explanation"),
+    path(
+        "p/<slug:slug>/explanations/<int:explanation>/maps/<str:key>.png",
+        views.explanation_map,
+        name="explanation-map",
+    ),
+]

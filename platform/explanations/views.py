@@ -1,0 +1,173 @@
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.paginator import Paginator
+from django.http import Http404, HttpResponse, QueryDict
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.utils.cache import get_conditional_response
+from django.utils.http import quote_etag
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts.access import get_project
+from accounts.requests import MemberRequest
+from catalog.models import Project, TrainedModel
+from dissections.models import Layer
+from explanations import rendering, selectors, services
+from explanations.forms import CaseFilterForm, ExplanationForm
+from explanations.models import Case, Explanation
+from explanations.pages import case_lines, explanation_page, prediction_rows, reference_class
+from jobs.selectors import queue_hint
+
+CASES_PER_PAGE = 24
+LIST_PARAMETERS = ("q", "predicted", "patient", "sort", "model", "truth", "page")
+RENDERING_VERSION = 1
+
+
+@require_safe
+def cases(request: MemberRequest, slug: str) -> HttpResponse:
+    project = get_project(request.user, slug)
+    models = selectors.models_with_cases(project)
+    model = _chosen_model(request, models)
+    form = CaseFilterForm(request.GET, model=model, models=models)
+    context: dict[str, Any] = {
+        "project": project,
+        "model": model,
+        "form": form,
+        "prediction_job": selectors.latest_prediction_job(project),
+    }
+    if model:
+        found = selectors.case_list(model, form.values)
+        page = Paginator(found, CASES_PER_PAGE).get_page(request.GET.get("page"))
+        context |= {
+            "page": page,
+            "lines": case_lines(page, with_truth=bool(form.values.get("truth"))),
+            "total": model.cases.count(),
+            "list_query": _list_query(request.GET),
+            "page_query": _list_query(request.GET, without="page"),
+            "filtered": any(form.values.get(name) not in (None, "") for name in FILTERS),
+        }
+    template = "explanations/_case_list.html" if request.htmx else "explanations/cases.html"
+    return render(request, template, context)
+
+
+FILTERS = ("q", "predicted", "patient")
+
+
+@require_safe
+def case(request: MemberRequest, slug: str, case: int) -> HttpResponse:
+    project = get_project(request.user, slug)
+    shown = _get_case(project, case)
+    models = selectors.models_with_cases(project)
+    listed = CaseFilterForm(request.GET, model=shown.model, models=models)
+    context = {
+        "project": project,
+        "case": shown,
+        "neighbours": selectors.neighbours(selectors.case_list(shown.model, listed.values), shown),
+        "other_models": selectors.same_image_cases(shown),
+        **_explanation_context(request, shown),
+    }
+    return render(request, "explanations/case.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def case_explanation(request: MemberRequest, slug: str, case: int) -> HttpResponse:
+    """The explanation's part of the case page. POST runs one that failed again first."""
+    project = get_project(request.user, slug)
+    shown = _get_case(project, case)
+    context = _explanation_context(request, shown)
+    if request.method == "POST" and context["explanation"]:
+        services.retry_explanation(explanation=context["explanation"])
+        context = _explanation_context(request, shown)
+    return render(
+        request,
+        "explanations/_explanation.html",
+        {"project": project, "case": shown, "fragment": True, **context},
+    )
+
+
+@require_safe
+def explanation_map(
+    request: MemberRequest, slug: str, explanation: int, key: str
+) -> HttpResponseBase:
+    """Where a finding lies, as a transparent PNG in the image's proportions."""
+    project = get_project(request.user, slug)
+    shown = get_object_or_404(
+        Explanation.objects.select_related("case__image"),
+        pk=explanation,
+        case__project=project,
+        completed__isnull=False,
+    )
+    etag = quote_etag(f"explanation-{shown.pk}-{key}-{RENDERING_VERSION}")
+    response = get_conditional_response(request, etag=etag)
+    if response is None:
+        with shown.maps.open("rb") as stream:
+            density = rendering.read_map(stream, key)
+        if density is None:
+            raise Http404("The explanation has no such map.")
+        image = shown.case.image
+        colour = rendering.colour_index(services.content_of(shown), key)
+        png = rendering.overlay_png(density, width=image.width, height=image.height, colour=colour)
+        response = HttpResponse(png, content_type="image/png")
+    response["ETag"] = etag
+    response["Cache-Control"] = "private, max-age=31536000, immutable"
+    return response
+
+
+def _chosen_model(request: MemberRequest, models: list[TrainedModel]) -> TrainedModel | None:
+    wanted = request.GET.get("model", "")
+    return next((model for model in models if str(model.pk) == wanted), next(iter(models), None))
+
+
+def _get_case(project: Project, pk: int) -> Case:
+    return get_object_or_404(
+        Case.objects.select_related("model", "image__dataset", "project"), project=project, pk=pk
+    )
+
+
+def _explanation_context(request: MemberRequest, case: Case) -> dict[str, Any]:
+    """The explanation that the address asks for, finished or under way, with what shows it."""
+    chosen = ExplanationForm(request.GET).values
+    layers = selectors.explained_layers(case.model)
+    layer = _chosen(layers, chosen.get("layer"))
+    target = chosen.get("target")
+    if target is None or target >= len(case.probabilities):
+        target = case.predicted
+    context: dict[str, Any] = {
+        "layers": layers,
+        "layer": layer,
+        "target": target,
+        "target_name": case.model.class_names[target],
+        "predictions": prediction_rows(case, target),
+        "show_truth": bool(chosen.get("truth")),
+        "truth": reference_class(case) or "not known" if chosen.get("truth") else None,
+        "list_query": _list_query(request.GET),
+        "query": request.GET.urlencode(),
+        "explanation": None,
+        "job": None,
+    }
+    if layer is None:
+        return context
+    explanation = services.request_explanation(
+        case=case, layer=layer, target=target, user=request.user
+    )
+    context |= {"explanation": explanation, "job": explanation.job}
+    if explanation.completed:
+        context |= explanation_page(explanation, layer)
+    elif explanation.job:
+        context["queue_hint"] = queue_hint(explanation.job)
+    return context
+
+
+def _chosen(layers: list[Layer], name: str | None) -> Layer | None:
+    return next((layer for layer in layers if layer.name == name), next(iter(layers), None))
+
+
+def _list_query(parameters: QueryDict, without: str = "") -> str:
+    return urlencode(
+        {
+            name: value
+            for name, value in parameters.items()
+            if name in LIST_PARAMETERS and name != without and value
+        }
+    )

@@ -1,0 +1,47 @@
+"""Reading jobs for the pages."""
+
+from datetime import datetime, timedelta
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from catalog.models import Project
+from jobs.models import Job
+from jobs.services import STALE_AFTER
+
+QUEUED_TOO_LONG = timedelta(seconds=15)
+SHOW_ACTIVE, SHOW_FAILED = "active", "failed"
+
+
+def job_list(project: Project, show: str = "") -> QuerySet[Job]:
+    """The project's jobs, newest first; `show` narrows them to active or failed ones."""
+    jobs = Job.objects.filter(project=project).select_related("created_by").defer("log")
+    if show == SHOW_ACTIVE:
+        return jobs.filter(state__in=Job.ACTIVE)
+    if show == SHOW_FAILED:
+        return jobs.filter(state__in=[Job.State.FAILED, Job.State.CANCELLED])
+    return jobs
+
+
+def queue_hint(job: Job, now: datetime | None = None) -> str:
+    """What to say about a job that has been queued for long; empty where nothing need be said.
+
+    A job that is queued again keeps its first date, so nothing is said of it.
+    """
+    now = now or timezone.now()
+    queued = job.state == Job.State.QUEUED and job.attempt == 0
+    if not queued or now - job.created <= QUEUED_TOO_LONG:
+        return ""
+    if Job.objects.filter(state=Job.State.RUNNING, heartbeat__gt=now - STALE_AFTER).exists():
+        return "The workers are busy with other jobs; this one is next when one is free."
+    return (
+        "No worker is running, it seems. Whoever runs this server can start one; the job then "
+        "begins by itself."
+    )
+
+
+def duration(job: Job, now: datetime | None = None) -> timedelta | None:
+    """How long the job's last attempt ran or has been running; None before its start."""
+    if job.started is None:
+        return None
+    return (job.finished or now or timezone.now()) - job.started
