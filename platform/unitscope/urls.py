@@ -5,7 +5,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 
-from catalog.project_page import project
+from catalog.project_page import project_home
 from unitscope.views import home
 
 
@@ -18,7 +18,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("", home, name="home"),
     path("", include("accounts.urls")),
-    path("p/<slug:slug>/", project, name="project"),
+    path("p/<slug:slug>/", project_home, name="project"),
     path("", include("dissections.urls")),
     path("", include("annotation.urls")),
     path("", include("explanations.urls")),
