@@ -168,7 +168,7 @@ def progress(models: Iterable[TrainedModel | int], user: User) -> dict[tuple[int
 
 
 def labelling_by_project(projects: Collection[Project], user: User) -> dict[int, ProjectLabelling]:
-    """How far each project is labelled; a unit that was dissected twice counts once. Two queries."""
+    """How far each project is labelled; a unit dissected twice counts once. Two queries."""
     layers = (
         Layer.objects.filter(dissection__project__in=projects, dissection__completed__isnull=False)
         .values_list("dissection__project_id", "dissection__model_id", "name")
@@ -258,7 +258,7 @@ def _standing_terms(labels: list[Label]) -> list[TermSupport]:
 
 
 def _match_rank(term: Term, words: list[str]) -> int | None:
-    """0 name begins so, 1 a word of the name, 2 a synonym, 3 the code, 4 anywhere; None: no match."""
+    """0 start of the name, 1 words of it, 2 a synonym, 3 the code, 4 anywhere, None no match."""
     if not words:
         return 0
     name, code = term.name.lower(), term.code.lower()

@@ -40,7 +40,7 @@ def save_label(
     term_codes: Sequence[str] | Unchanged = UNCHANGED,
     add_terms: Sequence[str] = (),
     remove_terms: Sequence[str] = (),
-    confidence: int | None | Unchanged = UNCHANGED,
+    confidence: int | Unchanged | None = UNCHANGED,
     note: str | Unchanged = UNCHANGED,
 ) -> Label:
     """Change the given fields of the user's label on a unit; creates the label where there is none.

@@ -25,7 +25,7 @@ def save(request: MemberRequest, slug: str, dissection: int, layer: str, unit: i
     before = selectors.own_label(request.user, shown)
     form = LabelChangeForm(request.POST)
     if not form.is_valid():
-        message = " ".join(error for errors in form.errors.values() for error in errors)
+        message = " ".join(str(error) for errors in form.errors.values() for error in errors)
         return _answer(request, project, shown, before, refused=message)
     try:
         services.save_label(
@@ -75,8 +75,10 @@ def early_look(
         "reader": reader,
         "open_statistics": True,
         "evidence": evidence(request.user, shown, reader, answered=answered, early_look=True),
+        "oob": True,
+        **label_state(label),
     }
-    return render(request, "dissections/_evidence.html", context)
+    return render(request, "annotation/_early_look.html", context)
 
 
 @require_safe

@@ -1,5 +1,6 @@
 import os
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
 from django.core.management import call_command

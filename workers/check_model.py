@@ -1,5 +1,7 @@
 """A dry run of an uploaded model: can it be loaded, and which layers can be probed?"""
 
+from dataclasses import asdict
+
 from analysis.errors import AnalysisError
 from analysis.models.layers import inspect_model
 from catalog.models import ImportState, TrainedModel
@@ -20,7 +22,7 @@ def run(job: Job, reporter: Reporter) -> None:
         model.message = str(error)
         model.save(update_fields=["state", "message"])
         raise
-    model.layers = [layer.to_dict() for layer in found.layers]
+    model.layers = [asdict(layer) for layer in found.layers]
     model.state = ImportState.READY
     model.message = ""
     model.save(update_fields=["layers", "state", "message"])

@@ -1,16 +1,15 @@
 """The explanation of one prediction, in the names that its record was asked for with."""
 
-from pathlib import Path
-
+from analysis.data import read_sample
 from analysis.errors import AnalysisError, Cancelled
 from analysis.explanation import ExplanationError, explain
-from analysis.imaging import read_image
 from explanations.building import Picture, build
 from explanations.models import Explanation
 from explanations.services import complete, labels_of
 from jobs.models import Job
 from workers.loading import loaded_model, preprocessing_of
 from workers.reporter import Reporter
+from workers.samples import samples_of
 
 STEPS = 4
 
@@ -27,8 +26,8 @@ def run(job: Job, reporter: Reporter) -> None:
     model = loaded_model(case.model)
     reporter.progress(1, STEPS, "Reading the image")
     image = case.image
-    with image.file.open("rb") as file:
-        pixels = read_image(file, suffix=Path(image.file.name).suffix.lower())
+    (sample,) = samples_of([image])
+    pixels = read_sample(sample)
     reporter.progress(2, STEPS, "Measuring the units and removing the named ones")
     if reporter.should_stop():
         raise Cancelled

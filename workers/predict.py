@@ -37,9 +37,7 @@ def run(job: Job, reporter: Reporter) -> None:
             model,
             samples_of(chunk),
             preprocessing_of(task.model),
-            progress=lambda done, _, stage, base=start: reporter.progress(
-                base + done, len(images), stage
-            ),
+            progress=_Part(reporter, start, len(images)),
             should_stop=reporter.should_stop,
         )
         reasons += found.skipped
@@ -52,3 +50,13 @@ def run(job: Job, reporter: Reporter) -> None:
             f"{reasons[0][1] if reasons else 'the model gives values that are not finite'}"
         )
     reporter.log(f"{stored} images predicted.")
+
+
+class _Part:
+    """Progress of one chunk as progress of the whole."""
+
+    def __init__(self, reporter: Reporter, done_before: int, total: int) -> None:
+        self._reporter, self._done_before, self._total = reporter, done_before, total
+
+    def __call__(self, done: int, _total: int, stage: str) -> None:
+        self._reporter.progress(self._done_before + done, self._total, stage)

@@ -2,7 +2,8 @@
 
 from analysis.dissection.result import Dissection, LayerResult
 from analysis.dissection.run import dissect
-from analysis.dissection.settings import Cancelled, DissectionError, DissectionSettings
+from analysis.dissection.settings import DissectionError, DissectionSettings
+from analysis.errors import Cancelled
 
 __all__ = [
     "Cancelled",

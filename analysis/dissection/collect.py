@@ -12,7 +12,7 @@ from torch import nn
 from analysis.data import Sample, decode_in_batches, decode_input, to_device
 from analysis.dissection.cache import ActivationCache
 from analysis.dissection.classes import ClassSums
-from analysis.dissection.concepts import PackedMask, read_masks
+from analysis.dissection.masks import PackedMask, read_masks
 from analysis.dissection.settings import DissectionError, DissectionSettings
 from analysis.dissection.topk import TopImages
 from analysis.models.hooks import watched

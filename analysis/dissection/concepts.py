@@ -10,61 +10,15 @@ sparse masks such as lesions: a unit that fires everywhere would not be charged 
 
 from __future__ import annotations
 
-import math
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn.functional import interpolate
 
-from analysis.data import Sample
 from analysis.dissection.cache import ActivationCache
-from analysis.imaging import read_image
-
-MAX_GRID_SIDE = 256
-_UNITS_AT_ONCE = 128
-
-PackedMask = bytes | None
-
-
-def mask_grid(input_size: tuple[int, int]) -> tuple[int, int]:
-    """Grid (height, width) on which masks and units are compared.
-
-    The model's input size, divided by the smallest whole number that brings its longer side to at
-    most 256.
-    """
-    divisor = math.ceil(max(input_size) / MAX_GRID_SIDE)
-    return max(1, input_size[0] // divisor), max(1, input_size[1] // divisor)
-
-
-def read_masks(sample: Sample, concepts: Sequence[str], grid: tuple[int, int]) -> list[PackedMask]:
-    """The sample's masks on the grid, packed; None where the concept is absent.
-
-    A grid cell carries the concept if the mask is above half of full scale at the cell's centre
-    (nearest neighbour), which keeps the area of a concept right on average, however small it is.
-    """
-    packed: list[PackedMask] = []
-    for concept in concepts:
-        opener = sample.masks.get(concept)
-        if opener is None:
-            packed.append(None)
-            continue
-        with opener() as stream:
-            image = read_image(stream)
-        mask = (image if image.ndim == 2 else image.max(axis=2)) > 0.5
-        rows = ((np.arange(grid[0]) + 0.5) * mask.shape[0] / grid[0]).astype(np.int64)
-        columns = ((np.arange(grid[1]) + 0.5) * mask.shape[1] / grid[1]).astype(np.int64)
-        cells = mask[rows[:, None], columns]
-        packed.append(zlib.compress(np.packbits(cells).tobytes(), 1) if cells.any() else None)
-    return packed
-
-
-def unpack(packed: bytes, grid: tuple[int, int]) -> np.ndarray:
-    """Bool [height * width] of a packed mask."""
-    bits = np.frombuffer(zlib.decompress(packed), np.uint8)
-    return np.unpackbits(bits, count=grid[0] * grid[1]).astype(bool)
+from analysis.dissection.hotspots import Hotspots
+from analysis.dissection.masks import PackedMask, unpack
 
 
 @dataclass(frozen=True)
@@ -96,10 +50,11 @@ def overlap(
 ) -> Overlap:
     """Compare every unit [K thresholds] with every concept; masks [rows][M] as `read_masks` gives.
 
-    Units that stay at or below their threshold in an image are skipped there: interpolation
-    cannot lift them above it. `advance(1)` is called after each image.
+    `advance(1)` is called after each image.
     """
-    rows, units = cache.maps.shape[:2]
+    rows, units, height, width = cache.maps.shape
+    hotspots = Hotspots((height, width), grid, device)
+    limits = torch.from_numpy(threshold).to(device)
     partner = _other_images(rows, seed)
     unit_area = np.zeros(units, np.int64)
     intersection = np.zeros((units, n_concepts), np.int64)
@@ -107,19 +62,21 @@ def overlap(
     concept_area = np.zeros(n_concepts, np.int64)
     concept_images = np.zeros(n_concepts, np.int64)
     for row in range(rows):
-        own, other = _stack(masks[row], grid), _stack(masks[partner[row]], grid)
-        for concept, mask in own.items():
-            concept_area[concept] += int(mask.sum())
+        own, other = _present(masks[row]), _present(masks[partner[row]])
+        fields = [unpack(mask, grid) for mask in (*own.values(), *other.values())]
+        for concept, field in zip(own, fields, strict=False):
+            concept_area[concept] += int(field.sum())
             concept_images[concept] += 1
-        columns = np.stack([*own.values(), *other.values()], axis=1) if own or other else None
-        maps = cache.maps[row]
-        firing = np.flatnonzero(maps.max(axis=(1, 2)) > threshold)
-        for start in range(0, len(firing), _UNITS_AT_ONCE):
-            chosen = firing[start : start + _UNITS_AT_ONCE]
-            area, counts = _count(maps[chosen], threshold[chosen], columns, grid, device)
-            unit_area[chosen] += area
-            intersection[chosen[:, None], list(own.keys())] += counts[:, : len(own)]
-            chance[chosen[:, None], list(other.keys())] += counts[:, len(own) :]
+        stacked = np.stack(fields) if fields else np.zeros((0, *grid), bool)
+        area, shared = hotspots.count(
+            torch.from_numpy(cache.maps[row]).to(device),
+            limits,
+            torch.from_numpy(stacked).to(device),
+        )
+        unit_area += area.cpu().numpy()
+        counts = shared.cpu().numpy()
+        intersection[:, list(own.keys())] += counts[:, : len(own)]
+        chance[:, list(other.keys())] += counts[:, len(own) :]
         advance(1)
     iou_chance = _iou(chance, unit_area, concept_area)
     return Overlap(
@@ -132,29 +89,8 @@ def overlap(
     )
 
 
-def _count(
-    maps: np.ndarray,
-    threshold: np.ndarray,
-    columns: np.ndarray | None,
-    grid: tuple[int, int],
-    device: torch.device,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Area [k] of the upsampled, thresholded maps [k, h, w], and overlap [k, c] with masks."""
-    fine = interpolate(
-        torch.from_numpy(maps).to(device)[None], size=grid, mode="bilinear", align_corners=False
-    )[0]
-    limits = torch.from_numpy(threshold).to(device)
-    on = (fine > limits[:, None, None]).flatten(1)
-    area = on.sum(1).cpu().numpy()
-    if columns is None:
-        return area, np.zeros((len(maps), 0), np.int64)
-    # Counts stay below 2^24, so sums of ones are exact in float32.
-    counts = on.float() @ torch.from_numpy(columns).to(device).float()
-    return area, counts.cpu().numpy().astype(np.int64)
-
-
-def _stack(packed: Sequence[PackedMask], grid: tuple[int, int]) -> dict[int, np.ndarray]:
-    return {i: unpack(mask, grid) for i, mask in enumerate(packed) if mask is not None}
+def _present(packed: Sequence[PackedMask]) -> dict[int, bytes]:
+    return {concept: mask for concept, mask in enumerate(packed) if mask is not None}
 
 
 def _other_images(rows: int, seed: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from analysis.dissection.settings import Cancelled
+from analysis.errors import Cancelled
 
 ProgressCallback = Callable[[int, int, str], None]
 StopCallback = Callable[[], bool]

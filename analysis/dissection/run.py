@@ -12,8 +12,9 @@ from torch import nn
 from analysis.data import Sample
 from analysis.dissection.classes import selectivity
 from analysis.dissection.collect import LayerCollector, Pass, run_images
-from analysis.dissection.concepts import mask_grid, overlap
+from analysis.dissection.concepts import overlap
 from analysis.dissection.influence import chosen_rows, exact_influence, measured_influence
+from analysis.dissection.masks import mask_grid
 from analysis.dissection.progress import ProgressCallback, Steps, StopCallback
 from analysis.dissection.quantiles import distribution
 from analysis.dissection.result import Dissection, LayerResult

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.errors import AnalysisError
 
-class DissectionError(ValueError):
+
+class DissectionError(AnalysisError):
     """A dissection cannot be done; the message says why and what to do."""
-
-
-class Cancelled(Exception):  # noqa: N818 - not an error: someone asked for it
-    """The caller's `should_stop` asked to stop."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from analysis.errors import AnalysisError
 from analysis.explanation.predict import softmax
 from analysis.explanation.removal import Removal, check_removal
 from analysis.models.ablation import Ablator
@@ -20,7 +21,7 @@ from analysis.models.preprocessing import Preprocessing
 TOLERANCE = 1e-3
 
 
-class ExplanationError(ValueError):
+class ExplanationError(AnalysisError):
     """An explanation cannot be made or does not hold; the message says why."""
 
 

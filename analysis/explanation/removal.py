@@ -133,7 +133,7 @@ def _note(named: list[int], units: int, n_sets: int, wanted: int, matched: float
             "ones, so no random set of the same size exists."
         )
     if n_sets < wanted and 1 / (1 + n_sets) > SIGNIFICANCE:
-        return f"Only {n_sets} different random sets exist, too few to support a claim."
+        return f"Too few different random sets exist ({n_sets}) to support a claim."
     if matched < 0.5:
         return (
             f"The random units are {matched:.0%} as active as the named ones: no equally active "

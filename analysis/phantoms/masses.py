@@ -18,7 +18,7 @@ from analysis.phantoms.findings import local_grid
 
 SHAPES = ("oval", "round", "irregular")
 MARGINS = ("circumscribed", "obscured", "microlobulated", "indistinct", "spiculated")
-BRIGHTNESS = {"high": 0.32, "equal": 0.24, "low": 0.15, "fat-containing": 0.18}
+BRIGHTNESS = {"high": 0.35, "equal": 0.27, "low": 0.18, "fat-containing": 0.20}
 EDGE = {
     "circumscribed": 0.7,
     "obscured": 1.0,

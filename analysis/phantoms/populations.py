@@ -83,7 +83,7 @@ LESION_KINDS: dict[str, dict[str, float]] = {
 }
 SEEN_IN_A_VIEW = 0.93
 """Chance that a view shows a lesion that the other view shows."""
-LABEL_NOISE = 0.03
+LABEL_NOISE = 0.02
 """Share of images whose class is replaced by another one."""
 
 
@@ -179,7 +179,7 @@ def _mass(rng: np.random.Generator, nature: str) -> Mass:
     density = _pick(rng, words["density"])
     if density == "fat-containing":
         edge = "circumscribed"
-    return Mass(shape, edge, density, rng.uniform(9, 19))
+    return Mass(shape, edge, density, rng.uniform(10, 20))
 
 
 def _calcifications(rng: np.random.Generator, nature: str) -> Calcifications:

@@ -46,7 +46,8 @@ def training_batches(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """One epoch in random order as (images, labels, cells); an incomplete last batch is left out.
 
-    With ``crops`` each image is replaced by a window of ``CROP`` x ``CROP`` cells.
+    With ``crops`` each image is replaced by a window of ``CROP`` x ``CROP`` cells and its label by
+    the worst lesion in the window.
     """
     order = torch.randperm(len(tensors.labels), generator=generator)
     for batch in order[: len(order) // size * size].split(size):
@@ -56,7 +57,14 @@ def training_batches(
         images = normalise(pixels, device)
         cells = outlines.to(device, non_blocking=True).float()
         images, cells = augment(images, cells, generator)
-        yield images, tensors.labels[batch].to(device, non_blocking=True), cells
+        labels = worst_lesion(cells) if crops else tensors.labels[batch]
+        yield images, labels.to(device, non_blocking=True), cells
+
+
+def worst_lesion(cells: Tensor) -> Tensor:
+    """Class ``[N]`` (normal, benign, malignant) of the outlines ``[N, F, h, w]``."""
+    benign, malignant = (cells[:, -2:].amax(dim=(2, 3)) > 0).unbind(dim=1)
+    return torch.where(malignant, 2, torch.where(benign, 1, 0))
 
 
 def normalise(pixels: Tensor, device: torch.device) -> Tensor:

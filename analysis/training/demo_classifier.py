@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from analysis.models.loading import load_model
 from analysis.phantoms import CLASSES, DEMO_SEED, SIZE, split_of
 from analysis.training.batches import MEAN, STD
 from analysis.training.exporting import check_export, export_model
@@ -24,7 +25,7 @@ from analysis.training.network import STAGES, parameter_count
 from analysis.training.population import Population, cached_population
 
 PATIENTS = 800
-EPOCHS = 8
+EPOCHS = 6
 CACHE = Path("var/phantoms")
 CHECKPOINT = Path("demo/phantom_classifier.pt2")
 
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.evaluate:
         test_patients = [n for n in range(options.patients) if split_of(n) == "test"]
         test = cached_population(test_patients, DEMO_SEED, options.cache, options.threads)
-        print(f"test macro AUC {evaluate(load_checkpoint(options.evaluate), test)}")
+        print(f"test macro AUC {evaluate(load_model(options.evaluate, torch.device('cpu')), test)}")
         return
     train_and_export(options)
 
@@ -89,11 +90,6 @@ def evaluate(model: nn.Module, test: Population, device: torch.device | None = N
     """Macro AUC of ``model`` on ``test`` with its patient-bootstrap interval."""
     logits = logits_of(model, test, device or torch.device("cpu"))
     return patient_auc(test.labels, softmax(logits), test.patients)
-
-
-def load_checkpoint(path: Path) -> nn.Module:
-    """The network in a .pt2 file that this command wrote."""
-    return torch.export.load(path).module()
 
 
 def write_description(

@@ -1,20 +1,19 @@
 """The training of the demo classifier, in two phases.
 
-First, readouts of the last two stages learn from crops which cells each outlined finding touches;
-this points the network at structures of a few pixels, which the class alone would take many more
-images to find (patches first, whole images second: Shen et al., Scientific Reports 9, 2019).
-Then the classifier learns the class of whole images, the outlines staying as a second task. The
-readouts are dropped after training: the classifier sees pixels only.
+First on crops around the outlined findings, then on whole images (Shen et al., Scientific Reports
+9, 2019): findings of a few pixels would take many more whole images to be discovered. In both
+phases linear readouts of the last two stages learn, as a second task, which cells each finding
+touches. They are dropped after training: the classifier sees pixels only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from analysis.training.batches import Tensors, normalise, training_batches
@@ -24,7 +23,7 @@ from analysis.training.population import Population
 from analysis.training.readouts import OutlineReadouts
 
 OUTLINE_WEIGHT = 0.5
-"""Weight of the outlines against the class in the second phase."""
+"""Weight of the outlines against the class in the loss."""
 HEAD_SPEED = 5.0
 """Learning rate of the head relative to the rest: averages over 256 cells are small inputs."""
 MAX_GRADIENT = 2.0
@@ -35,11 +34,11 @@ MAX_GRADIENT = 2.0
 class Schedule:
     """How long and how fast to train; one crop epoch costs a quarter of an epoch."""
 
-    epochs: int = 8
-    crop_epochs: int = 16
+    epochs: int = 6
+    crop_epochs: int = 24
     batch_size: int = 16
-    crop_rate: float = 4e-3
-    rate: float = 2e-3
+    crop_rate: float = 3e-3
+    rate: float = 1.2e-3
     weight_decay: float = 0.02
     seed: int = 0
 
@@ -62,42 +61,33 @@ def fit(
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     readouts = OutlineReadouts(model).to(device)
     tensors = Tensors.of(train, device)
-    steps = len(train.labels) // schedule.batch_size
-    head = list(model.head.parameters())
-    body = [p for name, p in model.named_parameters() if not name.startswith("head.")]
-    body += readouts.parameters()
 
-    optimizer, rates = _optimizer(
-        [(body, schedule.crop_rate)], steps * schedule.crop_epochs, schedule.weight_decay
-    )
-    for epoch in range(1, schedule.crop_epochs + 1):
-        model.train()
-        total = 0.0
-        batches = training_batches(tensors, schedule.batch_size, True, device, generator)
-        for images, _, cells in batches:
-            with _autocast(device):
-                model(images)
-                loss = readouts.loss(cells)
-            total += _step(loss, body, optimizer, rates)
-        report(f"crops {epoch:2d}: outline loss {total / steps:.3f}")
+    def phase(epochs: int, rate: float, crops: bool) -> Iterator[tuple[int, float]]:
+        """Train for some epochs; yields the number and the mean loss of each."""
+        steps = epochs * (len(train.labels) // schedule.batch_size)
+        optimizer, rates = _optimizer(model, readouts, rate, schedule.weight_decay, steps)
+        for epoch in range(1, epochs + 1):
+            model.train()
+            batches = training_batches(tensors, schedule.batch_size, crops, device, generator)
+            losses = []
+            for images, labels, cells in batches:
+                with _autocast(device):
+                    loss = functional.cross_entropy(model(images), labels, label_smoothing=0.03)
+                    loss = loss + OUTLINE_WEIGHT * readouts.loss(cells)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT)
+                optimizer.step()
+                rates.step()
+                losses.append(loss.item())
+            yield epoch, float(np.mean(losses))
 
-    optimizer, rates = _optimizer(
-        [(body, schedule.rate), (head, HEAD_SPEED * schedule.rate)],
-        steps * schedule.epochs,
-        schedule.weight_decay,
-    )
+    for epoch, loss in phase(schedule.crop_epochs, schedule.crop_rate, crops=True):
+        report(f"crops {epoch:2d}: loss {loss:.3f}")
     best, best_state = -1.0, model.state_dict()
-    for epoch in range(1, schedule.epochs + 1):
-        model.train()
-        total = 0.0
-        batches = training_batches(tensors, schedule.batch_size, False, device, generator)
-        for images, labels, cells in batches:
-            with _autocast(device):
-                loss = functional.cross_entropy(model(images), labels, label_smoothing=0.03)
-                loss = loss + OUTLINE_WEIGHT * readouts.loss(cells)
-            total += _step(loss, [*body, *head], optimizer, rates)
+    for epoch, loss in phase(schedule.epochs, schedule.rate, crops=False):
         score = macro_auc(validation.labels, softmax(logits_of(model, validation, device)))
-        report(f"epoch {epoch:2d}: loss {total / steps:.3f}, validation macro AUC {score:.3f}")
+        report(f"epoch {epoch:2d}: loss {loss:.3f}, validation macro AUC {score:.3f}")
         if score > best:
             best = score
             best_state = {name: value.clone() for name, value in model.state_dict().items()}
@@ -108,30 +98,19 @@ def fit(
 
 
 def _optimizer(
-    groups: list[tuple[list[nn.Parameter], float]], steps: int, weight_decay: float
+    model: PhantomClassifier, readouts: nn.Module, rate: float, weight_decay: float, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     """AdamW whose rates rise over the first fifth of the steps and fall to zero at the end."""
+    head = list(model.head.parameters())
+    body = [p for name, p in model.named_parameters() if not name.startswith("head.")]
     optimizer = torch.optim.AdamW(
-        [{"params": parameters} for parameters, _ in groups], weight_decay=weight_decay
+        [{"params": [*body, *readouts.parameters()]}, {"params": head}],
+        weight_decay=weight_decay,
     )
     rates = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, [rate for _, rate in groups], total_steps=steps, pct_start=0.2
+        optimizer, [rate, HEAD_SPEED * rate], total_steps=steps, pct_start=0.2
     )
     return optimizer, rates
-
-
-def _step(
-    loss: Tensor,
-    parameters: list[nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    rates: torch.optim.lr_scheduler.LRScheduler,
-) -> float:
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT)
-    optimizer.step()
-    rates.step()
-    return loss.item()
 
 
 def logits_of(

@@ -31,9 +31,8 @@ class ResidualBlock(nn.Module):
 class PhantomClassifier(nn.Module):
     """Logits ``[N, classes]`` of images ``[N, 1, 256, 256]``.
 
-    Every stage ends in a ReLU, so its units are non-negative: ``stem`` and ``stage1`` 16 x 128 x
-    128, ``stage2`` 32 x 64 x 64, ``stage3`` 64 x 32 x 32, ``stage4`` 96 x 16 x 16. The head is
-    global average pooling and one linear layer, so that contributions add up to the logits.
+    Every stage ends in a ReLU, so its units are non-negative; their sizes are in ``STAGES``. The
+    head is global average pooling and one linear layer, so that contributions add up to the logits.
     """
 
     def __init__(self, classes: int = 3) -> None:
@@ -41,8 +40,8 @@ class PhantomClassifier(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(1, 16, 5, 2, 2, bias=False), nn.BatchNorm2d(16), nn.ReLU()
         )
-        self.stage1 = ResidualBlock(16, 16, 1)
-        self.stage2 = ResidualBlock(16, 32, 2)
+        self.stage1 = ResidualBlock(16, 24, 2)
+        self.stage2 = ResidualBlock(24, 32, 1)
         self.stage3 = ResidualBlock(32, 64, 2)
         self.stage4 = ResidualBlock(64, 96, 2)
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -56,7 +55,7 @@ class PhantomClassifier(nn.Module):
 
 STAGES = {
     "stem": (16, 128, 128),
-    "stage1": (16, 128, 128),
+    "stage1": (24, 64, 64),
     "stage2": (32, 64, 64),
     "stage3": (64, 32, 32),
     "stage4": (96, 16, 16),

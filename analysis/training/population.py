@@ -19,6 +19,8 @@ FINDINGS = tuple(
     if concept.category in ("mass", "calcification", "architecture", "associated")
 )
 """Concepts that a reader would outline; anatomy is not among them."""
+OUTLINES = (*FINDINGS, "benign lesion", "malignant lesion")
+"""What the outline maps hold: the findings, then the lesions by their true nature."""
 GRID = 32
 """Cells per side of the outline maps."""
 
@@ -28,7 +30,7 @@ class Population:
     """Images of many patients, the four of a patient together.
 
     ``pixels`` uint8 ``[N, 256, 256]``; ``labels`` and ``patients`` int64 ``[N]``; ``outlines`` bool
-    ``[N, F, 32, 32]``: the cells that each concept of ``FINDINGS`` touches.
+    ``[N, F, 32, 32]``: the cells that each of ``OUTLINES`` touches.
     """
 
     pixels: NDArray[np.uint8]
@@ -91,12 +93,19 @@ def _patient_arrays(number: int, seed: int) -> Population:
 
 
 def _outlines(image: PhantomImage) -> NDArray[np.bool_]:
-    cells = np.zeros((len(FINDINGS), GRID, GRID), dtype=bool)
-    cell = SIZE // GRID
+    cells = np.zeros((len(OUTLINES), GRID, GRID), dtype=bool)
     for index, key in enumerate(FINDINGS):
         if key in image.masks:
-            cells[index] = image.masks[key].reshape(GRID, cell, GRID, cell).any(axis=(1, 3))
+            cells[index] = _touched(image.masks[key])
+    for finding in image.findings:
+        if finding.planned.nature != "incidental":
+            cells[OUTLINES.index(f"{finding.planned.nature} lesion")] |= _touched(finding.mask)
     return cells
+
+
+def _touched(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    cell = SIZE // GRID
+    return mask.reshape(GRID, cell, GRID, cell).any(axis=(1, 3))
 
 
 def _generator_version() -> str:

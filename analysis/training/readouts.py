@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from analysis.training.network import LAST_STAGES, STAGES, PhantomClassifier
-from analysis.training.population import FINDINGS
+from analysis.training.population import OUTLINES
 
 FOUND_WEIGHT = 8.0
 """Weight of a cell with a finding against one without, since most cells have none."""
@@ -19,7 +19,7 @@ class OutlineReadouts(nn.Module):
     def __init__(self, model: PhantomClassifier) -> None:
         super().__init__()
         self.readouts = nn.ModuleDict(
-            {name: nn.Conv2d(STAGES[name][0], len(FINDINGS), 1) for name in LAST_STAGES}
+            {name: nn.Conv2d(STAGES[name][0], len(OUTLINES), 1) for name in LAST_STAGES}
         )
         self._maps: dict[str, Tensor] = {}
         self._hooks = [
@@ -31,7 +31,7 @@ class OutlineReadouts(nn.Module):
         self._maps[name] = output
 
     def loss(self, cells: Tensor) -> Tensor:
-        """Binary cross-entropy of the last forward pass, averaged over cells, summed over findings.
+        """Binary cross-entropy of the last forward pass, averaged over cells, summed over outlines.
 
         ``cells`` is float ``[N, F, h, w]``, h and w those of the finer stage; the coarser stage
         has a finding in a cell where any of the finer cells it covers has one.
@@ -44,7 +44,7 @@ class OutlineReadouts(nn.Module):
             losses.append(
                 functional.binary_cross_entropy_with_logits(scores, target, pos_weight=weight)
             )
-        return len(FINDINGS) * torch.stack(losses).mean()
+        return len(OUTLINES) * torch.stack(losses).mean()
 
     def detach_from_model(self) -> None:
         """Remove the hooks, so that the trained network stands alone."""

@@ -1,5 +1,6 @@
 """The home page of a project: what is here, how far it has come, and what to do next."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db.models import Count
@@ -67,7 +68,7 @@ def _next_step(
     project: Project,
     reader: Reader,
     models: list[TrainedModel],
-    datasets: list[Dataset],
+    datasets: Sequence[Dataset],
     shown: list[DissectionProgress],
     jobs: list[Job],
 ) -> Step:
@@ -102,7 +103,7 @@ def _set_up_step(
     project: Project,
     reader: Reader,
     models: list[TrainedModel],
-    datasets: list[Dataset],
+    datasets: Sequence[Dataset],
     jobs: list[Job],
 ) -> Step:
     if any(job.kind == Job.Kind.DISSECT for job in jobs):

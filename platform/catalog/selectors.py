@@ -2,25 +2,13 @@
 
 from collections.abc import Iterable
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
-from catalog.models import Dataset, Project, Term, Vocabulary
+from catalog.models import Concept, Dataset, Image, Project, Term, Vocabulary
 from jobs.models import Job
 
 NO_VALUE = {"", "n/a"}
-
-
-def search_terms(vocabulary: Vocabulary, query: str) -> QuerySet[Term]:
-    """Terms in use whose name, code, category or a synonym contains every word of `query`."""
-    terms = vocabulary.terms.filter(retired=False)
-    for word in query.split():
-        terms = terms.filter(
-            Q(name__icontains=word)
-            | Q(code__icontains=word)
-            | Q(category__icontains=word)
-            | Q(synonyms__icontains=word)
-        )
-    return terms
 
 
 def mapped_terms(vocabulary: Vocabulary, system: str, field: str, value: str) -> list[Term]:
@@ -40,13 +28,24 @@ def mapped_terms(vocabulary: Vocabulary, system: str, field: str, value: str) ->
 def datasets_of(project: Project) -> QuerySet[Dataset]:
     """The project's datasets, each with image_count, patient_count and concept_count."""
     return project.datasets.annotate(
-        image_count=Count("images", distinct=True),
-        patient_count=Count("images__patient", distinct=True),
-        concept_count=Count("concepts", distinct=True),
+        image_count=_count(Image, "pk"),
+        patient_count=_count(Image, "patient"),
+        concept_count=_count(Concept, "pk"),
     )
 
 
 def latest_jobs(project: Project, kind: Job.Kind, target_ids: Iterable[int]) -> dict[int, Job]:
     """The newest job of a kind for each object it worked on, by the object's primary key."""
-    jobs = project.jobs.filter(kind=kind, target_id__in=list(target_ids)).order_by("created", "pk")
+    jobs = (
+        project.jobs.filter(kind=kind, target_id__in=list(target_ids))
+        .select_related("project")
+        .defer("log")
+        .order_by("created", "pk")
+    )
     return {job.target_id: job for job in jobs}
+
+
+def _count(model: type[Image] | type[Concept], field: str) -> Coalesce:
+    """Number of different values in a dataset's rows, as a subquery: joins would multiply."""
+    rows = model.objects.filter(dataset=OuterRef("pk")).order_by().values("dataset")
+    return Coalesce(Subquery(rows.annotate(n=Count(field, distinct=True)).values("n")), 0)

@@ -10,14 +10,14 @@ from dissections.models import Layer
 
 def histogram(layer: Layer, unit_index: int) -> tuple[np.ndarray, np.ndarray]:
     """Edges [B + 1] and counts [B] of a unit's activations over all positions of all images."""
-    edges = _small_member(layer.arrays.name, "histogram_edges")
-    counts = _small_member(layer.arrays.name, "histogram")
+    edges = _small_member(str(layer.arrays), "histogram_edges")
+    counts = _small_member(str(layer.arrays), "histogram")
     return edges[unit_index], counts[unit_index]
 
 
 def top_map(layer: Layer, unit_index: int, rank: int) -> np.ndarray:
     """The activation map [h, w] of a unit on its top image of this rank, float32."""
-    return _maps(layer.arrays.name)[unit_index, rank].astype(np.float32)
+    return _maps(str(layer.arrays))[unit_index, rank].astype(np.float32)
 
 
 # A stored file is never rewritten: another run of the dissection gets a new name.

@@ -71,7 +71,7 @@ def unit_cards(
         cards.append(
             UnitCard(
                 unit=unit,
-                patches=unit.card_patches,  # type: ignore[attr-defined]
+                patches=[] if unit.threshold is None else unit.card_patches,  # type: ignore[attr-defined]
                 terms=list(label.terms.all()) if label else [],
                 answer=label.get_recognisable_display() if label else "",
                 answered=unit.index in answered,
@@ -87,7 +87,7 @@ def unit_cards(
 def _matching(text: str, labels: Mapping[int, Label]) -> list[int]:
     """Units with this number, and those whose own terms or note contain the text."""
     wanted = text.casefold()
-    found = [int(text)] if text.isdecimal() else []
+    found = [int(text)] if text.isdecimal() and len(text) < 10 else []
     for index, label in labels.items():
         words = [label.note]
         for term in label.terms.all():

@@ -1,6 +1,5 @@
 """Geometry of the small charts on pages; templates draw it as SVG (no inline styles, no script)."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,7 +24,7 @@ class HistogramChart:
     columns: list[Column]
     low: float
     high: float
-    threshold_x: float | None
+    threshold_x: float
     width: float = HISTOGRAM_WIDTH
     height: float = HISTOGRAM_HEIGHT
 
@@ -48,9 +47,10 @@ class SignedBar:
 def histogram_chart(
     edges: np.ndarray, counts: np.ndarray, threshold: float | None
 ) -> HistogramChart | None:
-    """Chart of a histogram with edges [B + 1] and counts [B]; None where nothing varies."""
+    """Chart of a histogram with edges [B + 1] and counts [B]; None for a unit that never varies
+    (it has no threshold)."""
     low, high = float(edges[0]), float(edges[-1])
-    if not (math.isfinite(low) and math.isfinite(high) and high > low and counts.max() > 0):
+    if threshold is None or high <= low or counts.max() == 0:
         return None
     heights = np.log1p(counts.astype(np.float64))
     heights *= HISTOGRAM_HEIGHT / heights.max()
@@ -61,17 +61,15 @@ def histogram_chart(
             y=round(HISTOGRAM_HEIGHT - float(height), 2),
             width=round(max(float(right - left) - 0.5, 0.5), 2),
             height=round(float(height), 2),
-            above=threshold is not None and float(edge) >= threshold,
+            above=float(edge) >= threshold,
         )
         for left, right, height, edge in zip(
             positions[:-1], positions[1:], heights, edges[:-1], strict=True
         )
         if height > 0
     ]
-    at = None
-    if threshold is not None:
-        at = round(min(max((threshold - low) / (high - low), 0.0), 1.0) * HISTOGRAM_WIDTH, 2)
-    return HistogramChart(columns, low, high, at)
+    share = min(max((threshold - low) / (high - low), 0.0), 1.0)
+    return HistogramChart(columns, low, high, round(share * HISTOGRAM_WIDTH, 2))
 
 
 def signed_bars(names: Sequence[str], values: Sequence[float | None]) -> list[SignedBar]:

@@ -9,11 +9,12 @@ import io
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import PurePath
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
+from django.core.files.storage import default_storage
 from PIL import Image as Picture
-from PIL import ImageDraw
+from PIL import ImageDraw, ImageFilter
 
 from analysis.imaging import read_image, resize, upsample_map
 from catalog.models import Image
@@ -24,7 +25,7 @@ LONGEST_DISPLAY_SIDE = 2048
 PATCH_SHARE = 0.25
 PATCH_CELLS = 3
 HIGHLIGHT = (255, 205, 84)
-VEIL_OPACITY = 0.6
+VEIL_OPACITY = 0.5
 BOX_COLOUR = (110, 231, 219)
 
 
@@ -94,7 +95,7 @@ def render_image(image: Image, size: int | None) -> bytes:
         OSError, ImageError: the stored file cannot be read.
     """
     if size is None:
-        return _png(Picture.fromarray(_read(image.file.name, image.file.storage)))
+        return _png(Picture.fromarray(_read(str(image.file))))
     return _png(_fit(_display(image), size))
 
 
@@ -111,8 +112,9 @@ def overlay(activation: np.ndarray, threshold: float) -> np.ndarray:
     rows, columns = np.gradient(activation)
     slope = np.maximum(np.hypot(rows, columns), 1e-12)
     distance = (activation - threshold) / slope  # in pixels, to first order; positive = active
-    line = np.clip(1.8 - np.abs(distance), 0, 1)
-    rim = np.clip(3.0 - np.abs(distance), 0, 1) * 0.7
+    crossing = _near_a_crossing(activation > threshold)
+    line = np.clip(1.8 - np.abs(distance), 0, 1) * crossing
+    rim = np.clip(3.0 - np.abs(distance), 0, 1) * 0.7 * crossing
     veil = np.clip(0.5 - distance, 0, 1) * VEIL_OPACITY
     alpha = np.maximum(np.maximum(line, rim), veil)
     result = np.empty((*activation.shape, 4), np.uint8)
@@ -136,6 +138,15 @@ def _highlight(patch: TopPatch, image_size: tuple[int, int], box: Box, size: int
         shape[::-1], Picture.Resampling.BILINEAR, box=_scaled(box, image_size, grid)
     )
     return Picture.fromarray(overlay(np.asarray(part), threshold))
+
+
+def _near_a_crossing(active: np.ndarray) -> np.ndarray:
+    """Where both active and inactive pixels lie within three pixels: a steep slope that stays below
+    the threshold is no contour."""
+    mask = Picture.fromarray(active.astype(np.uint8))
+    return np.asarray(mask.filter(ImageFilter.MaxFilter(7))) != np.asarray(
+        mask.filter(ImageFilter.MinFilter(7))
+    )
 
 
 def _cut(pixels: np.ndarray, image_size: tuple[int, int], box: Box, size: int) -> Picture.Image:
@@ -163,17 +174,17 @@ def _draw_box(picture: Picture.Image, box: Box, scale: float) -> None:
 
 def _display(image: Image) -> np.ndarray:
     """The image as uint8 [h, w] or [h, w, 3], no larger than people can use on a page."""
-    return _read_for_display(image.pk, image.file.name, image.file.storage)
+    return _read_for_display(str(image.file))
 
 
 @lru_cache(maxsize=48)
-def _read_for_display(pk: int, name: str, storage: object) -> np.ndarray:
-    return _read(name, storage, LONGEST_DISPLAY_SIDE)
+def _read_for_display(name: str) -> np.ndarray:
+    return _read(name, LONGEST_DISPLAY_SIDE)
 
 
-def _read(name: str, storage: object, longest: int | None = None) -> np.ndarray:
-    with storage.open(name, "rb") as stream:  # type: ignore[attr-defined]
-        pixels = read_image(stream, suffix=PurePath(name).suffix)
+def _read(name: str, longest: int | None = None) -> np.ndarray:
+    with default_storage.open(name, "rb") as stream:
+        pixels = read_image(cast(BinaryIO, stream), suffix=PurePath(name).suffix)
     height, width = pixels.shape[:2]
     if longest is not None and max(height, width) > longest:
         scale = longest / max(height, width)

@@ -85,6 +85,9 @@ def get_unit(layer: Layer, index: int) -> Unit:
 
 
 def top_patches(unit: Unit) -> list[TopPatch]:
+    """The patches that excite a unit, strongest first; none for a unit that never varies."""
+    if unit.threshold is None:
+        return []
     return list(unit.top_patches.order_by("rank"))
 
 

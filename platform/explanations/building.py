@@ -8,19 +8,19 @@ beside spiculated margin) is implied by the narrower one and takes no part of it
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from explanations.content import (
-    Check,
     Content,
     Finding,
     FindingUnit,
     Labels,
     NamedUnit,
     Place,
+    Removal,
     Rest,
     Side,
     TermNaming,
@@ -29,7 +29,8 @@ from explanations.content import (
 from explanations.location import place_of
 
 if TYPE_CHECKING:  # the engine needs torch; this module runs without it
-    from analysis.explanation import Evidence, Removal
+    from analysis.explanation import Evidence
+    from analysis.explanation import Removal as Measured
 
 STRONGEST_UNNAMED = 8
 
@@ -80,7 +81,7 @@ def build(
         support=sides["for"],
         against=sides["against"],
         labels=labels,
-        check=_check(evidence.removal) if labels.named else None,
+        removal=_removal(evidence.removal) if labels.named else None,
     )
     return content, placer.maps
 
@@ -118,7 +119,7 @@ class _Placer:
 def _side(
     name: str,
     amounts: NDArray[np.float64],
-    sign: Literal[1, -1],
+    sign: int,
     labels: Labels,
     placer: _Placer,
 ) -> Side:
@@ -164,7 +165,7 @@ def _side(
 def _rest(
     name: str,
     amounts: NDArray[np.float64],
-    sign: Literal[1, -1],
+    sign: int,
     labels: Labels,
     placer: _Placer,
 ) -> Rest:
@@ -191,18 +192,18 @@ def _rest(
     )
 
 
-def _check(removal: "Removal") -> Check:
-    activation = float(removal.random_activation)
-    return Check(
-        units=[int(unit) for unit in removal.units],
-        probability_before=float(removal.probability_before),
-        probability_after=float(removal.probability_after),
-        kept_probability=float(removal.kept_probability),
-        logit_before=float(removal.logit_before),
-        logit_after=float(removal.logit_after),
-        random_after=[float(value) for value in removal.random_probability_after],
-        rank=float(removal.rank),
-        supported=bool(removal.supported),
+def _removal(measured: "Measured") -> Removal:
+    activation = float(measured.random_activation)
+    return Removal(
+        units=[int(unit) for unit in measured.units],
+        before=float(measured.probability_before),
+        after=float(measured.probability_after),
+        kept=float(measured.kept_probability),
+        logit_before=float(measured.logit_before),
+        logit_after=float(measured.logit_after),
+        random_after=[float(value) for value in measured.random_probability_after],
+        rank=float(measured.rank),
+        supported=bool(measured.supported),
         random_activation=activation if math.isfinite(activation) else None,
-        note=removal.note,
+        note=measured.note,
     )

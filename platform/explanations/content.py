@@ -56,7 +56,7 @@ class Place:
     """Where on the image a finding lies."""
 
     phrase: str
-    """Reads after a comma: "in the outer part of the left breast, middle third"."""
+    """Reads after a comma: "in the outer left breast at middle depth"."""
     area: float
     """Share of the image taken by the smallest region that holds half of the evidence."""
 
@@ -125,7 +125,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Check:
+class Removal:
     """What became of the prediction when the named units were really removed from the model.
 
     All named units are removed, those that speak against the class too: a set chosen after looking
@@ -133,9 +133,10 @@ class Check:
     """
 
     units: list[int]
-    probability_before: float
-    probability_after: float
-    kept_probability: float
+    before: float
+    """Probabilities of the target class: as it is, without the named units, with them alone."""
+    after: float
+    kept: float
     logit_before: float
     logit_after: float
     random_after: list[float]
@@ -147,12 +148,12 @@ class Check:
 
     @property
     def drop(self) -> float:
-        return self.probability_before - self.probability_after
+        return self.before - self.after
 
     @property
     def beaten(self) -> int:
         """Random sets whose removal lowers the probability less than that of the named units."""
-        return sum(1 for after in self.random_after if after > self.probability_after)
+        return sum(1 for after in self.random_after if after > self.after)
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ class Content:
     support: Side
     against: Side
     labels: Labels
-    check: Check | None
+    removal: Removal | None
     """None where no unit has a name: then there is nothing to check."""
     version: int = VERSION
 
@@ -181,6 +182,10 @@ class Content:
     @property
     def probability(self) -> float:
         return self.probabilities[self.target]
+
+    @property
+    def logit(self) -> float:
+        return self.logits[self.target]
 
     @property
     def predicted(self) -> int:

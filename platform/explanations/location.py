@@ -113,7 +113,7 @@ class _Breast:
             across = ACROSS[self.view][0 if offset < 0 else 1]
         from_nipple = 1 - from_wall / max(self.depth, 1.0)
         depth = DEPTHS[int(np.clip(3 * from_nipple, 0, 2))]
-        return f"in the {across} part of the {SIDES[self.side]} breast, {depth} third"
+        return f"in the {across} {SIDES[self.side]} breast at {depth} depth"
 
 
 def _breast(image: Array, laterality: str, view: str) -> _Breast | None:

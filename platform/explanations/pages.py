@@ -11,10 +11,11 @@ from explanations.content import Content, Finding, FindingUnit
 from explanations.models import Case, Explanation
 from explanations.selectors import UnitPreview
 from explanations.services import content_of
-from explanations.wording import listing, narrate, number, percent
+from explanations.wording import listing, narrate, number, percent, signed
 
 NUMBER_KEYS = 9
 UNNAMED_SHOWN = 6
+SMALL_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class UnitLine:
     """A unit of a finding, with its page where the dissection has it."""
 
     label: str
-    effect: float
+    effect: str
     shared_by: int
     experts: str
     support: str
@@ -54,6 +55,8 @@ class FindingCard:
     number: int | None
     """The key that toggles it, 1 to 9."""
     shown: bool
+    small: bool
+    """So small that the page folds it away."""
     share: str
     effect: str
     units: list[UnitLine]
@@ -110,7 +113,7 @@ def explanation_page(explanation: Explanation, layer: Layer) -> dict[str, Any]:
     unnamed = content.support.rest.strongest[:UNNAMED_SHOWN]
     indices = {unit.index for finding in content.findings() for unit in finding.units}
     previews = selectors.unit_previews(layer, sorted(indices | {unit.index for unit in unnamed}))
-    check = content.check
+    check = content.removal
     return {
         "content": content,
         "narrative": narrate(content),
@@ -118,7 +121,7 @@ def explanation_page(explanation: Explanation, layer: Layer) -> dict[str, Any]:
         "opposing": _cards(
             content, content.against.findings, len(content.support.findings), previews
         ),
-        "score": content.logits[content.target],
+        "score": signed(content.logit),
         "bars": rendering.bar_rows(content),
         "coverage_text": None if content.coverage is None else percent(content.coverage),
         "check": check,
@@ -148,8 +151,9 @@ def _cards(
             colour=position % len(rendering.PALETTE),
             number=position + 1 if position < NUMBER_KEYS else None,
             shown=position == 0 and finding.key.startswith("for"),
+            small=position > before and finding.share < SMALL_SHARE,
             share=percent(finding.share),
-            effect=f"{finding.effect:+.2f}",
+            effect=signed(finding.effect),
             units=[_unit_line(content, unit, previews) for unit in finding.units],
         )
         for position, finding in enumerate(findings, start=before)
@@ -159,7 +163,7 @@ def _cards(
 def _unit_line(content: Content, unit: FindingUnit, previews: dict[int, UnitPreview]) -> UnitLine:
     return UnitLine(
         label=content.unit_label(unit.index),
-        effect=unit.effect,
+        effect=signed(unit.effect),
         shared_by=unit.shared_by,
         experts=listing(unit.experts),
         support=f"{len(unit.experts)} of {number(unit.answered, 'expert')}",
@@ -168,13 +172,13 @@ def _unit_line(content: Content, unit: FindingUnit, previews: dict[int, UnitPrev
 
 
 def _check_numbers(content: Content) -> dict[str, str]:
-    check = content.check
+    check = content.removal
     if check is None:
         return {}
     return {
-        "before": percent(check.probability_before),
-        "after": percent(check.probability_after),
-        "kept": percent(check.kept_probability),
+        "before": percent(check.before),
+        "after": percent(check.after),
+        "kept": percent(check.kept),
         "beaten": f"{check.beaten} of {len(check.random_after)}",
     }
 

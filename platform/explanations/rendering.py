@@ -1,16 +1,17 @@
 """Pictures of an explanation: overlays as PNG, charts as numbers that a template draws as SVG."""
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from analysis.imaging import upsample_map
-from explanations.content import Check, Content, Finding
+from explanations.content import Content, Finding, Removal
 from explanations.location import evidence_region
+from explanations.wording import percent, signed
 
 PALETTE = (
     (255, 159, 28),
@@ -43,8 +44,8 @@ def overlay_png(
 ) -> bytes:
     """A map [h, w] as a transparent PNG of the image's proportions: a contour and a tint.
 
-    The contour encloses the smallest area that holds half of the evidence; inside and outside, the
-    tint grows with the evidence.
+    The contour encloses the smallest area that holds half of the evidence; the tint is in
+    proportion to the evidence everywhere.
     """
     scale = max(SMALLEST_SIDE, min(OVERLAY_SIDE, max(width, height))) / max(width, height)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
@@ -54,7 +55,7 @@ def overlay_png(
     if peak > 0:
         red_green_blue = REST_COLOUR if colour is None else PALETTE[colour]
         rgba[..., :3] = red_green_blue
-        rgba[..., 3] = np.rint(255 * TINT * np.sqrt(fine / peak) * (fine > 0.02 * peak))
+        rgba[..., 3] = np.rint(255 * TINT * fine / peak)
         line = _outline(evidence_region(fine))
         halo = _grown(line, 3) & ~_grown(line, 1)
         rgba[halo] = (0, 0, 0, 150)
@@ -96,14 +97,11 @@ class BarRow:
     against_x: float
     against_width: float
     for_width: float
-    against: float
-    support: float
+    against: str
+    support: str
+    """The effects as text; empty where there are none."""
     kind: str
     """ "term", "rest" or "bias"."""
-
-    @property
-    def net(self) -> float:
-        return self.support + self.against
 
 
 def bar_rows(content: Content) -> list[BarRow]:
@@ -146,8 +144,8 @@ def bar_rows(content: Content) -> list[BarRow]:
             against_x=round(100 + 98 * against / scale, 2),
             against_width=round(-98 * against / scale, 2),
             for_width=round(98 * support / scale, 2),
-            against=against,
-            support=support,
+            against=signed(against) if against else "",
+            support=signed(support) if support else "",
             kind=kind,
         )
         for label, key, colour, support, against, kind in values
@@ -173,7 +171,7 @@ class DotPlot:
     CEILING = 30.0
 
 
-def dot_plot(check: Check) -> DotPlot:
+def dot_plot(check: Removal) -> DotPlot:
     bins = 60
     stacks: dict[int, int] = {}
     columns = []
@@ -192,11 +190,11 @@ def dot_plot(check: Check) -> DotPlot:
             )
             for column, level in columns
         ],
-        named_x=_along(check.probability_after),
-        before_x=_along(check.probability_before),
-        kept_x=_along(check.kept_probability),
+        named_x=_along(check.after),
+        before_x=_along(check.before),
+        kept_x=_along(check.kept),
         radius=radius,
-        ticks=[(_along(share), f"{share:.0%}") for share in (0, 0.25, 0.5, 0.75, 1)],
+        ticks=[(_along(share), percent(share)) for share in (0, 0.25, 0.5, 0.75, 1)],
     )
 
 
@@ -204,12 +202,7 @@ def _along(share: float) -> float:
     return round(DotPlot.LEFT + DotPlot.WIDTH * share, 2)
 
 
-def read_map(stream: io.BufferedIOBase, key: str) -> NDArray[np.float16] | None:
+def read_map(stream: BinaryIO, key: str) -> NDArray[np.float16] | None:
     """One map of a stored explanation, or None where it has no such map."""
-    with np.load(stream, allow_pickle=False) as archive:  # type: ignore[arg-type]
+    with np.load(stream, allow_pickle=False) as archive:
         return archive[key] if key in archive.files else None
-
-
-def visible_keys(content: Content) -> Sequence[str]:
-    """Keys of the maps that a page offers, in the order of the number keys."""
-    return [finding.key for finding in content.findings()]

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, BinaryIO, cast
 from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
@@ -9,7 +9,7 @@ from django.utils.cache import get_conditional_response
 from django.utils.http import quote_etag
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.access import get_project
+from accounts.access import LABELLERS, get_project, has_role
 from accounts.requests import MemberRequest
 from catalog.models import Project, TrainedModel
 from dissections.models import Layer
@@ -17,10 +17,12 @@ from explanations import rendering, selectors, services
 from explanations.forms import CaseFilterForm, ExplanationForm
 from explanations.models import Case, Explanation
 from explanations.pages import case_lines, explanation_page, prediction_rows, reference_class
+from jobs.fragments import render_page_or_part
 from jobs.selectors import queue_hint
 
 CASES_PER_PAGE = 24
 LIST_PARAMETERS = ("q", "predicted", "patient", "sort", "model", "truth", "page")
+FILTERS = ("q", "predicted", "patient")
 RENDERING_VERSION = 1
 
 
@@ -47,11 +49,9 @@ def cases(request: MemberRequest, slug: str) -> HttpResponse:
             "page_query": _list_query(request.GET, without="page"),
             "filtered": any(form.values.get(name) not in (None, "") for name in FILTERS),
         }
-    template = "explanations/_case_list.html" if request.htmx else "explanations/cases.html"
-    return render(request, template, context)
-
-
-FILTERS = ("q", "predicted", "patient")
+    return render_page_or_part(
+        request, context, page="explanations/cases.html", part="explanations/_case_list.html"
+    )
 
 
 @require_safe
@@ -102,7 +102,7 @@ def explanation_map(
     response = get_conditional_response(request, etag=etag)
     if response is None:
         with shown.maps.open("rb") as stream:
-            density = rendering.read_map(stream, key)
+            density = rendering.read_map(cast(BinaryIO, stream), key)
         if density is None:
             raise Http404("The explanation has no such map.")
         image = shown.case.image
@@ -154,6 +154,7 @@ def _explanation_context(request: MemberRequest, case: Case) -> dict[str, Any]:
     context |= {"explanation": explanation, "job": explanation.job}
     if explanation.completed:
         context |= explanation_page(explanation, layer)
+        context["may_label"] = has_role(request.user, case.project, *LABELLERS)
     elif explanation.job:
         context["queue_hint"] = queue_hint(explanation.job)
     return context

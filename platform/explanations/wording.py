@@ -8,7 +8,7 @@ used where the numbers bear them.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from explanations.content import Check, Content, Finding
+from explanations.content import Content, Finding, Removal
 
 SPACE = "\u00a0"
 FURTHER = 2
@@ -42,7 +42,7 @@ class Narrative:
 
 
 def narrate(content: Content) -> Narrative:
-    check = content.check
+    check = content.removal
     return Narrative(
         prediction=_prediction(content),
         support=_support(content),
@@ -71,6 +71,11 @@ def rest_percent(share: float) -> str:
     if share < 0.005 or share >= 0.995:
         return percent(1 - share)
     return f"{100 - _points(share)}{SPACE}%"
+
+
+def signed(effect: float) -> str:
+    """A part of a score, with a real minus sign."""
+    return f"{effect:+.2f}".replace("-", "\u2212")
 
 
 def number(count: int, one: str, many: str = "") -> str:
@@ -117,10 +122,11 @@ def _support(content: Content) -> list[str]:
     sentences = [_lead(content, leading)]
     others = [finding for finding in side.findings if finding not in leading]
     further = [finding for finding in others if finding.share >= WORTH_A_SENTENCE][:FURTHER]
+    before = leading[-1]
     for finding in further:
-        sentences.append(
-            f"A further {percent(finding.share)} comes from {_source(content, finding)}."
-        )
+        source = _source(content, finding, after=before)
+        sentences.append(f"A further {percent(finding.share)} comes from {source}.")
+        before = finding
     left = others[len(further) :]
     if left:
         share = sum(finding.share for finding in left)
@@ -142,7 +148,12 @@ def _leading(findings: Sequence[Finding]) -> list[Finding]:
 def _lead(content: Content, leading: Sequence[Finding]) -> str:
     share = leading[0].share
     if len(leading) > 1:
-        sources = listing([_source(content, finding) for finding in leading])
+        sources = listing(
+            [
+                _source(content, finding, after=before)
+                for before, finding in zip([None, *leading], leading, strict=False)
+            ]
+        )
         return (
             f"The largest named parts of the evidence for it, {percent(share)} each, come from "
             f"{sources}."
@@ -156,15 +167,22 @@ def _lead(content: Content, leading: Sequence[Finding]) -> str:
     )
 
 
-def _source(content: Content, finding: Finding) -> str:
-    """ "what experts named “spiculated margin” (units 014 and 077), in the outer part of …"."""
+def _source(content: Content, finding: Finding, after: Finding | None = None) -> str:
+    """ "what experts named “spiculated margin” (units 014 and 077), in the outer left breast …".
+
+    `after` is the finding of the sentence before: what it said is not said again.
+    """
     labels = [content.unit_label(unit.index) for unit in finding.units]
     listed = labels
     if len(labels) > UNITS_LISTED:
         listed = [*labels[: UNITS_LISTED - 1], f"{len(labels) - UNITS_LISTED + 1} more"]
     word = "unit" if len(labels) == 1 else "units"
-    place = f", {finding.place.phrase}" if finding.place else ""
-    return f"what experts named “{finding.phrase}” ({word} {listing(listed)}){place}"
+    named = f"“{finding.phrase}” ({word} {listing(listed)})"
+    named = named if after else f"what experts named {named}"
+    if finding.place is None:
+        return named
+    same = after is not None and after.place and after.place.phrase == finding.place.phrase
+    return f"{named}, {'in the same area' if same else finding.place.phrase}"
 
 
 def _against(content: Content) -> str:
@@ -198,7 +216,7 @@ def _coverage(content: Content) -> str:
     )
 
 
-def _check(check: Check) -> str:
+def _check(check: Removal) -> str:
     if not check.supported:
         return _reason(check)
     beaten = check.beaten
@@ -207,10 +225,12 @@ def _check(check: Check) -> str:
     return f"{fall} {check.note}".strip()
 
 
-def _reason(check: Check) -> str:
+def _reason(check: Removal) -> str:
     """Why the check does not support the explanation, as a sentence."""
     if check.drop <= 0:
-        return f"{_removing(check)} does not lower the probability ({_from_to(check)})."
+        if percent(check.before) == percent(check.after):
+            return f"{_removing(check)} does not lower the probability of {percent(check.before)}."
+        return f"{_removing(check)} raises the probability {_from_to(check)}."
     if not check.random_after:
         return f"{_removing(check)} {_change(check)}, but there is nothing to compare with. " + (
             check.note or ""
@@ -224,13 +244,13 @@ def _reason(check: Check) -> str:
     )
 
 
-def _removing(check: Check) -> str:
+def _removing(check: Removal) -> str:
     if len(check.units) == 1:
         return "Removing the one named unit"
     return f"Removing the {len(check.units)} named units"
 
 
-def _sets(check: Check) -> str:
+def _sets(check: Removal) -> str:
     """ "100 random sets of equally many other units of similar activity"."""
     others = "one other unit" if len(check.units) == 1 else "equally many other units"
     sets = f"{number(len(check.random_after), 'random set')} of {others}"
@@ -241,17 +261,17 @@ def _sets(check: Check) -> str:
     return f"{sets} ({check.random_activation:.0%} as active)".replace("%", f"{SPACE}%")
 
 
-def _change(check: Check) -> str:
-    if percent(check.probability_before) == percent(check.probability_after):
+def _change(check: Removal) -> str:
+    if percent(check.before) == percent(check.after):
         return (
             "lowers the probability by less than one point "
-            f"({_exact(check.probability_before)} to {_exact(check.probability_after)})"
+            f"({_exact(check.before)} to {_exact(check.after)})"
         )
     return f"lowers the probability {_from_to(check)}"
 
 
-def _from_to(check: Check) -> str:
-    return f"from {percent(check.probability_before)} to {percent(check.probability_after)}"
+def _from_to(check: Removal) -> str:
+    return f"from {percent(check.before)} to {percent(check.after)}"
 
 
 def _exact(probability: float) -> str:

@@ -12,6 +12,7 @@ from accounts.access import ADMINS, get_project, has_role
 from accounts.requests import MemberRequest
 from catalog.models import Project
 from jobs import selectors, services
+from jobs.fragments import render_page_or_part
 from jobs.models import Job
 
 JOBS_PER_PAGE = 30
@@ -49,8 +50,7 @@ def jobs(request: MemberRequest, slug: str) -> HttpResponse:
         "tabs": SHOWN.items(),
         "any_active": selectors.job_list(project, selectors.SHOW_ACTIVE).exists(),
     }
-    template = "jobs/_jobs.html" if request.htmx else "jobs/jobs.html"
-    return render(request, template, context)
+    return render_page_or_part(request, context, page="jobs/jobs.html", part="jobs/_jobs.html")
 
 
 @require_safe
@@ -66,8 +66,7 @@ def job(request: MemberRequest, slug: str, job: int) -> HttpResponse:
         "queue_hint": selectors.queue_hint(shown),
         "may_steer": has_role(request.user, project, *ADMINS),
     }
-    template = "jobs/_job.html" if request.htmx else "jobs/job.html"
-    return render(request, template, context)
+    return render_page_or_part(request, context, page="jobs/job.html", part="jobs/_job.html")
 
 
 @require_safe

@@ -185,6 +185,8 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_RATES": {"login": "10/min"},
+    # Addresses that clients claim in X-Forwarded-For count only behind the proxy that adds them.
+    "NUM_PROXIES": 1 if HTTPS else 0,
     "PAGE_SIZE": 100,
 }
 SPECTACULAR_SETTINGS = {
@@ -195,6 +197,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {
+        "ImportStateEnum": "catalog.models.ImportState",
+        "JobStateEnum": "jobs.models.Job.State",
+        "SplitEnum": "catalog.models.Split",
+    },
 }
 
 LOGGING = {

@@ -21,7 +21,7 @@ from analysis.dissection import (
     dissect,
 )
 from analysis.dissection.classes import selectivity
-from analysis.dissection.concepts import mask_grid
+from analysis.dissection.masks import mask_grid
 from analysis.models.errors import ModelError
 from analysis.models.loading import load_model
 from analysis.models.preprocessing import Preprocessing

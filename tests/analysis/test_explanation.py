@@ -164,7 +164,7 @@ def test_the_check_supports_the_cause_and_not_a_bystander(
         ([0, 1, 2, 3, 4, 5, 6], "5 other units"),
         (list(range(11)), "1 other unit"),
         (list(range(10)), "2 other units"),
-        ([0, 1, 2, 3, 4, 5], "Only 1 different random sets"),
+        ([0, 1, 2, 3, 4, 5], "Too few different random sets exist (1)"),
     ],
 )
 def test_a_check_that_is_not_possible_says_so(

@@ -141,7 +141,7 @@ def _dissection(project: Project, model: TrainedModel, dataset: Dataset, wait: W
         project=project,
         model=model,
         dataset=dataset,
-        layers=facts["layers"][-LAYERS_DISSECTED:],
+        layers=[layer["name"] for layer in facts["layers"][-LAYERS_DISSECTED:]],
         splits=[Split.VALIDATION],
         user=admin,
     )

@@ -29,6 +29,10 @@ class Child:
                 start_new_session=True,
             )
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def check(self) -> None:
         """Raise ServiceError where the process has ended, with the end of its log."""
         if self._process.poll() is not None:

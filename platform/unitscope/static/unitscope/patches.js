@@ -4,6 +4,7 @@ const HIGHLIGHT = "unitscope.highlight";
 const grid = document.getElementById("patches");
 const lightbox = document.getElementById("lightbox");
 let shown = 0;
+let wanted = "";
 
 const get = (id) => document.getElementById(id);
 const tiles = () => [...grid.querySelectorAll("button.tile")];
@@ -32,15 +33,36 @@ function toggleWhole() {
 
 function draw() {
   const all = tiles();
-  const tile = all[shown];
   const whole = grid.dataset.view === "whole";
   get("lightbox-title").textContent = `Patch ${shown + 1} of ${all.length}`;
-  get("lightbox-image").src = whole ? tile.dataset.whole : tile.dataset.patch;
   get("lightbox-image").alt = whole ? `Whole image of patch ${shown + 1}` : `Patch ${shown + 1}`;
-  get("lightbox-overlay").src = whole ? tile.dataset.wholeHighlight : tile.dataset.patchHighlight;
   get("lightbox-overlay").hidden = grid.dataset.highlight !== "on";
   get("lightbox-previous").disabled = shown === 0;
   get("lightbox-next").disabled = shown === all.length - 1;
+  drawPictures(sources(all[shown], whole));
+  if (shown + 1 < all.length) sources(all[shown + 1], whole).forEach(load);
+}
+
+function sources(tile, whole) {
+  const { patch, patchHighlight, wholeImage, wholeHighlight } = tile.dataset;
+  return whole ? [wholeImage, wholeHighlight] : [patch, patchHighlight];
+}
+
+function load(source) {
+  const image = new Image();
+  image.src = source;
+  return image.decode().catch(() => {});
+}
+
+// Picture and overlay change together, so that a highlight is never seen on the wrong picture.
+async function drawPictures([picture, overlay]) {
+  wanted = picture;
+  lightbox.setAttribute("aria-busy", "true");
+  await Promise.all([load(picture), load(overlay)]);
+  if (wanted !== picture) return;
+  get("lightbox-image").src = picture;
+  get("lightbox-overlay").src = overlay;
+  lightbox.removeAttribute("aria-busy");
 }
 
 function show(step) {

@@ -1,0 +1,40 @@
+"""The API's addresses, included under api/. Its schema is committed as docs/openapi.yaml."""
+
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.routers import SimpleRouter
+
+from accounts.api import TokenLogoutView, TokenView
+from annotation.api import LabelViewSet
+from catalog.api import DatasetViewSet, ProjectViewSet, TrainedModelViewSet, VocabularyViewSet
+from dissections.api import DissectionViewSet, LayerViewSet, UnitViewSet
+from explanations.api import CaseViewSet, ExplanationViewSet
+from jobs.api import JobViewSet
+
+router = SimpleRouter()
+router.register("projects", ProjectViewSet, "api-project")
+router.register("vocabularies", VocabularyViewSet, "api-vocabulary")
+router.register("models", TrainedModelViewSet, "api-model")
+router.register("datasets", DatasetViewSet, "api-dataset")
+router.register("dissections", DissectionViewSet, "api-dissection")
+router.register("layers", LayerViewSet, "api-layer")
+router.register("units", UnitViewSet, "api-unit")
+router.register("labels", LabelViewSet, "api-label")
+router.register("cases", CaseViewSet, "api-case")
+router.register("explanations", ExplanationViewSet, "api-explanation")
+router.register("jobs", JobViewSet, "api-job")
+
+SIGNED_IN = (IsAuthenticated,)
+
+urlpatterns = [
+    path("", include(router.urls)),
+    path("auth/token/", TokenView.as_view(), name="api-token"),
+    path("auth/logout/", TokenLogoutView.as_view(), name="api-logout"),
+    path("schema/", SpectacularAPIView.as_view(permission_classes=SIGNED_IN), name="api-schema"),
+    path(
+        "docs/",
+        SpectacularSwaggerView.as_view(permission_classes=SIGNED_IN, url_name="api-schema"),
+        name="api-docs",
+    ),
+]
