@@ -22,9 +22,8 @@ def celery_worker(django_db_setup: None) -> Iterator[Child]:
     Tests that use it need `django_db(transaction=True)`: the worker sees committed rows only.
     """
     before = os.environ["DATABASE_URL"]
-    os.environ["DATABASE_URL"] = before.replace(
-        "/unitscope", f"/{connection.settings_dict['NAME']}"
-    )
+    test_database = urlsplit(before)._replace(path=f"/{connection.settings_dict['NAME']}")
+    os.environ["DATABASE_URL"] = test_database.geturl()
     try:
         child = worker("test")
     finally:

@@ -25,6 +25,7 @@ from analysis.training.network import STAGES, parameter_count
 from analysis.training.population import Population, cached_population
 
 PATIENTS = 800
+CROP_EPOCHS = 24
 EPOCHS = 6
 CACHE = Path("var/phantoms")
 CHECKPOINT = Path("demo/phantom_classifier.pt2")
@@ -37,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=Path, default=CHECKPOINT, help="file to write")
     parser.add_argument("--patients", type=int, default=PATIENTS, help="population size")
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--crop-epochs", type=int, default=CROP_EPOCHS, help="epochs on crops")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="epochs on whole images")
     parser.add_argument("--seed", type=int, default=0, help="seed of the training")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -59,7 +61,7 @@ def train_and_export(options: argparse.Namespace) -> None:
     """Train on true and on shuffled labels, print both test AUCs, write the .pt2 and the .json."""
     started = time.perf_counter()
     device = torch.device(options.device)
-    schedule = Schedule(epochs=options.epochs, seed=options.seed)
+    schedule = Schedule(options.epochs, options.crop_epochs, seed=options.seed)
     population = cached_population(
         range(options.patients), DEMO_SEED, options.cache, options.threads
     )
@@ -96,9 +98,14 @@ def write_description(
     options: argparse.Namespace, result: Auc, control: Auc | None, parameters: int
 ) -> None:
     """Write the .json beside the .pt2: how to feed the model, how it was made, what it achieved."""
-    flags = f"--patients {options.patients} --epochs {options.epochs} --seed {options.seed}"
+    flags = " ".join(
+        f"--{name.replace('_', '-')} {getattr(options, name)}"
+        for name in ("patients", "crop_epochs", "epochs", "seed")
+    )
     description = {
         "name": "Phantom classifier",
+        "description": "Trained on the class of phantom mammograms and the outlines of findings; "
+        "sees pixels only.",
         "task": "classification",
         "file": options.out.name,
         "classes": list(CLASSES),

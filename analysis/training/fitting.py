@@ -34,8 +34,8 @@ MAX_GRADIENT = 2.0
 class Schedule:
     """How long and how fast to train; one crop epoch costs a quarter of an epoch."""
 
-    epochs: int = 6
-    crop_epochs: int = 24
+    epochs: int
+    crop_epochs: int
     batch_size: int = 16
     crop_rate: float = 3e-3
     rate: float = 1.2e-3

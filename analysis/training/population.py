@@ -105,7 +105,7 @@ def _outlines(image: PhantomImage) -> NDArray[np.bool_]:
 
 def _touched(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     cell = SIZE // GRID
-    return mask.reshape(GRID, cell, GRID, cell).any(axis=(1, 3))
+    return np.logical_or.reduce(mask.reshape(GRID, cell, GRID, cell), axis=(1, 3))
 
 
 def _generator_version() -> str:

@@ -103,23 +103,29 @@ def add_model(
     same = project.models.filter(sha256=model.sha256).first()
     if same is not None:
         raise CatalogError(_same_model(same.name))
-    model.file.save("model.pt2", content, save=False)
     try:
         with transaction.atomic():
+            # The row first: it claims the hash, and with it the place of the file.
             model.save()
-            job = jobs.start(
-                project=project,
-                kind=Job.Kind.CHECK_MODEL,
-                target_id=model.pk,
-                title=f"Check {model}",
-                user=user,
-            )
-    except BaseException as error:
-        model.file.storage.delete(model.file.name or "")
-        if isinstance(error, IntegrityError):
-            raise CatalogError(_same_model("another upload")) from error
+            return model, _store_and_check(model, content, user)
+    except IntegrityError as error:
+        raise CatalogError(_same_model("another upload")) from error
+
+
+def _store_and_check(model: TrainedModel, content: File, user: User | None) -> Job:
+    try:
+        model.file.save("model.pt2", content)
+        return jobs.start(
+            project=model.project,
+            kind=Job.Kind.CHECK_MODEL,
+            target_id=model.pk,
+            title=f"Check {model}",
+            user=user,
+        )
+    except BaseException:
+        if model.file:
+            model.file.storage.delete(model.file.name or "")
         raise
-    return model, job
 
 
 def add_dataset(

@@ -1,6 +1,7 @@
 """The catalogue of a project and its vocabulary, and the forms that bring something in."""
 
 from itertools import groupby
+from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -37,14 +38,14 @@ def catalog(request: MemberRequest, slug: str) -> HttpResponse:
 @require_form
 def model_add(request: MemberRequest, slug: str) -> HttpResponse:
     project = get_project(request.user, slug, *ADMINS)
-    form = AddModelForm(request.POST or None, request.FILES or None, project=project)
+    form = AddModelForm(*_sent(request), project=project)
     return _start(request, project, form, "catalog/model_add.html")
 
 
 @require_form
 def dataset_add(request: MemberRequest, slug: str) -> HttpResponse:
     project = get_project(request.user, slug, *ADMINS)
-    form = AddDatasetForm(request.POST or None, request.FILES or None, project=project)
+    form = AddDatasetForm(*_sent(request), project=project)
     return _start(request, project, form, "catalog/dataset_add.html")
 
 
@@ -52,7 +53,7 @@ def dataset_add(request: MemberRequest, slug: str) -> HttpResponse:
 def model_dissect(request: MemberRequest, slug: str, model: int) -> HttpResponse:
     project = get_project(request.user, slug, *ADMINS)
     chosen = _ready_model(project, model)
-    form = DissectForm(request.POST or None, project=project, model=chosen)
+    form = DissectForm(*_sent(request), project=project, model=chosen)
     return _start(request, project, form, "catalog/model_dissect.html")
 
 
@@ -60,7 +61,7 @@ def model_dissect(request: MemberRequest, slug: str, model: int) -> HttpResponse
 def model_predict(request: MemberRequest, slug: str, model: int) -> HttpResponse:
     project = get_project(request.user, slug, *ADMINS)
     chosen = _ready_model(project, model)
-    form = PredictForm(request.POST or None, project=project, model=chosen)
+    form = PredictForm(*_sent(request), project=project, model=chosen)
     return _start(request, project, form, "catalog/model_predict.html")
 
 
@@ -80,6 +81,11 @@ def vocabulary(request: MemberRequest, slug: str) -> HttpResponse:
         ],
     }
     return render(request, "catalog/vocabulary.html", context)
+
+
+def _sent(request: MemberRequest) -> tuple[Any, Any]:
+    """What a form is bound to: an empty POST is a mistake to be shown, a GET is not."""
+    return (request.POST, request.FILES) if request.method == "POST" else (None, None)
 
 
 def _start(request: MemberRequest, project: Project, form: JobForm, template: str) -> HttpResponse:

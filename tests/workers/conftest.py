@@ -14,7 +14,7 @@ from jobs.models import Job
 from tests.workers import faces
 from unitscope.demo.processes import Child
 
-WAIT_SECONDS = 120
+WAIT_SECONDS = 60
 
 
 def ended(job: Job) -> Job:

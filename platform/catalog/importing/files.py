@@ -44,8 +44,8 @@ def check_image(entry: Entry, source: Source) -> CheckedImage:
     content = source.read(entry.path)
     suffix = _suffix(content, entry.path)
     try:
-        info = image_info(io.BytesIO(content), suffix)
         read_image(io.BytesIO(content), suffix=suffix)
+        info = image_info(io.BytesIO(content), suffix)
     except AnalysisError as error:
         raise FileError(str(error)) from error
     masks = {}

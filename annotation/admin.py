@@ -1,0 +1,17 @@
+from django.contrib import admin
+
+from annotation.models import Label, LabelRevision
+from unitscope.admin_read_only import ReadOnlyAdmin
+
+
+class RevisionInline(admin.TabularInline):
+    model = LabelRevision
+    extra = 0
+
+
+@admin.register(Label)
+class LabelAdmin(ReadOnlyAdmin):
+    list_display = ["model", "layer_name", "unit_index", "author", "recognisable", "updated"]
+    list_filter = ["model__project", "recognisable", "author"]
+    list_select_related = ["model", "author"]
+    inlines = [RevisionInline]

@@ -1,0 +1,43 @@
+"""The operators' admin opens for every kind of row, and changes no record."""
+
+import pytest
+from django.contrib import admin
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import User
+from annotation.services import save_label
+from tests.platform.case_world import finished, world_with_cases
+
+OURS = {"accounts", "annotation", "catalog", "dissections", "explanations", "jobs"}
+EDITABLE = {"user", "project"}
+
+
+@pytest.mark.django_db
+def test_every_list_and_every_row_opens_and_only_people_and_projects_can_be_changed(
+    client: Client,
+) -> None:
+    world = world_with_cases(images=3)
+    finished(world)
+    save_label(
+        user=world.people["expert1"], model=world.model, layer_name="layer4", unit_index=0,
+        recognisable="no",
+    )  # fmt: skip
+    client.force_login(User.objects.create_superuser("operator"))
+    registered = [m for m in admin.site._registry if m._meta.app_label in OURS]
+    assert {m._meta.app_label for m in registered} == OURS
+    for model in registered:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        assert client.get(reverse(f"{name}_changelist")).status_code == 200, name
+        row = model._default_manager.first()
+        assert row is not None, name
+        page = client.get(reverse(f"{name}_change", args=[row.pk]))
+        assert page.status_code == 200, name
+        can_save = 'name="_save"' in page.content.decode()
+        assert can_save is (model._meta.model_name in EDITABLE), name
+
+
+@pytest.mark.django_db
+def test_the_admin_is_closed_to_members(client: Client) -> None:
+    client.force_login(User.objects.create_user("somebody"))
+    assert client.get("/admin/").status_code == 302
