@@ -1,11 +1,9 @@
-import os
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
 
+from tests.services import address_of_test_database
 from unitscope.demo.processes import Child, worker
 
 
@@ -21,12 +19,8 @@ def celery_worker(django_db_setup: None) -> Iterator[Child]:
 
     Tests that use it need `django_db(transaction=True)`: the worker sees committed rows only.
     """
-    before = os.environ["DATABASE_URL"]
-    test_database = urlsplit(before)._replace(path=f"/{connection.settings_dict['NAME']}")
-    os.environ["DATABASE_URL"] = test_database.geturl()
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", address_of_test_database())
         child = worker("test")
-    finally:
-        os.environ["DATABASE_URL"] = before
     yield child
     child.stop()

@@ -5,10 +5,12 @@ any conftest.py. `DATABASE_URL` and `REDIS_URL` are used where they are set.
 """
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -22,8 +24,6 @@ def pytest_load_initial_conftests() -> Iterator[None]:
     os.environ["UNITSCOPE_VAR"] = _services.enter_context(
         tempfile.TemporaryDirectory(prefix="unitscope-test-")
     )
-    import sys
-
     sys.path[:0] = [str(ROOT), str(ROOT / "platform")]
     from unitscope.embedded import provide_services
 
@@ -33,3 +33,11 @@ def pytest_load_initial_conftests() -> Iterator[None]:
 
 def pytest_unconfigure() -> None:
     _services.close()
+
+
+def address_of_test_database() -> str:
+    """DATABASE_URL for a process that is to work on the database of the running tests."""
+    from django.db import connection
+
+    server = urlsplit(os.environ["DATABASE_URL"])
+    return server._replace(path=f"/{connection.settings_dict['NAME']}").geturl()

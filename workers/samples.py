@@ -16,7 +16,7 @@ def samples_of(images: Iterable[Image]) -> list[Sample]:
         Sample(
             key=image.name,
             open=_opener(image.file),
-            suffix=Path(image.file.name).suffix.lower(),
+            suffix=Path(image.file.name or "").suffix.lower(),
             group=image.patient,
             label=image.class_index,
             masks={mask.concept.key: _opener(mask.file) for mask in image.masks.all()},
@@ -26,4 +26,5 @@ def samples_of(images: Iterable[Image]) -> list[Sample]:
 
 
 def _opener(file: FieldFile) -> Callable[[], BinaryIO]:
-    return lambda: cast(BinaryIO, file.storage.open(file.name, "rb"))
+    name = file.name or ""
+    return lambda: cast(BinaryIO, file.storage.open(name, "rb"))

@@ -26,7 +26,7 @@ def visible_projects(user: User | AnonymousUser) -> QuerySet[Project]:
 
 
 def get_project(user: User | AnonymousUser, slug: str, *roles: Role) -> Project:
-    """The project with this slug, for a member who holds one of `roles` (any role where none given).
+    """The project with this slug, for a member with one of `roles` (any role where none given).
 
     Raises:
         Http404: no such project, or the user is not a member.

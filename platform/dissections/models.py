@@ -84,7 +84,7 @@ class Unit(models.Model):
 
 
 class ConceptScore(models.Model):
-    """IoU of a unit's thresholded activation with a concept's masks, and the shuffled-mask control."""
+    """IoU of a unit's thresholded activation with a concept's masks, and with shuffled masks."""
 
     unit = models.ForeignKey(Unit, models.CASCADE, related_name="concept_scores")
     concept = models.ForeignKey(Concept, models.CASCADE, related_name="+")

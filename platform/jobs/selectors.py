@@ -30,7 +30,7 @@ def queue_hint(job: Job, now: datetime | None = None) -> str:
     """
     now = now or timezone.now()
     queued = job.state == Job.State.QUEUED and job.attempt == 0
-    if not queued or now - job.created <= QUEUED_TOO_LONG:
+    if not queued or now - job.queued <= QUEUED_TOO_LONG:
         return ""
     if Job.objects.filter(state=Job.State.RUNNING, heartbeat__gt=now - STALE_AFTER).exists():
         return "The workers are busy with other jobs; this one is next when one is free."

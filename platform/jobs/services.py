@@ -1,5 +1,6 @@
 """Starting, cancelling and retrying jobs, and what a worker reports about them."""
 
+import logging
 from datetime import timedelta
 
 from celery import current_app
@@ -7,10 +8,13 @@ from django.db import transaction
 from django.db.models import F, Q, TextField, Value
 from django.db.models.functions import Concat, Right
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
 from accounts.models import User
 from catalog.models import Project
 from jobs.models import Job
+
+logger = logging.getLogger(__name__)
 
 RUN_TASK = "workers.run_job"
 QUEUES = {
@@ -21,6 +25,10 @@ QUEUES = {
     Job.Kind.EXPLAIN: "gpu",
 }
 LOG_CHARACTERS = 50_000
+BROKER_DOWN = (
+    "The job could not be handed to a worker, because Redis does not answer. Tell whoever runs "
+    "this server, and run the job again once Redis is back."
+)
 # A running job reports every few seconds; after this long without a sign its worker is gone.
 STALE_AFTER = timedelta(seconds=60)
 
@@ -42,10 +50,20 @@ def start(
 
 def enqueue(job: Job) -> None:
     """Hand the job's id to the broker after commit. Doing so twice is harmless: see `claim`."""
-    queue = QUEUES[Job.Kind(job.kind)]
-    transaction.on_commit(
-        lambda: current_app.send_task(RUN_TASK, args=[job.pk], queue=queue), robust=False
-    )
+    transaction.on_commit(lambda: _send(job))
+
+
+def _send(job: Job) -> None:
+    """Tell a worker; a broker that does not answer fails the job, which can then be run again."""
+    try:
+        current_app.send_task(
+            RUN_TASK, args=[job.pk], queue=QUEUES[Job.Kind(job.kind)], retry=False
+        )
+    except OperationalError:
+        logger.exception("job %s could not be queued", job.pk)
+        Job.objects.filter(pk=job.pk, state=Job.State.QUEUED).update(
+            state=Job.State.FAILED, error=BROKER_DOWN, finished=timezone.now()
+        )
 
 
 def cancel(*, job: Job) -> None:
@@ -79,6 +97,7 @@ def retry(*, job: Job) -> Job:
         started=None,
         heartbeat=None,
         finished=None,
+        queued=timezone.now(),
     )
     job.refresh_from_db()
     if not again:

@@ -34,7 +34,7 @@ class ServiceError(RuntimeError):
 
 
 def data_folder() -> Path:
-    """Where everything that Unitscope keeps on this machine lives (`UNITSCOPE_VAR`, else `var/`)."""
+    """Where all that Unitscope keeps on this machine lives (`UNITSCOPE_VAR`, else `var/`)."""
     return Path(os.environ.get("UNITSCOPE_VAR", ROOT / "var")).resolve()
 
 

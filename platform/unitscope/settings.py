@@ -108,7 +108,7 @@ CACHES = {
     }
 }
 
-# A task is acknowledged after it ran, so a killed worker loses none; a job row refuses a second run.
+# A task is acknowledged after it ran, so a killed worker loses none; its job row runs only once.
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 24 * 3600}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -121,9 +121,9 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 
 AUTH_USER_MODEL = "accounts.User"
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
-]  # fmt: skip
+    {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
+    for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword")
+]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
@@ -166,7 +166,13 @@ def _file_storage(url: str) -> dict[str, object]:
     options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
     return {
         "BACKEND": "storages.backends.s3.S3Storage",
-        "OPTIONS": {"bucket_name": parts.netloc, "location": parts.path.strip("/"), **options},
+        # Pictures are cached by file name, so a stored file is never replaced under its name.
+        "OPTIONS": {
+            "bucket_name": parts.netloc,
+            "location": parts.path.strip("/"),
+            "file_overwrite": False,
+            **options,
+        },
     }
 
 
@@ -191,7 +197,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Unitscope API",
-    "DESCRIPTION": "Models, datasets, dissections, labels, cases and explanations of your projects.",
+    "DESCRIPTION": "Models, datasets, dissections, labels, cases and explanations.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -59,9 +59,7 @@ def imported(
     archive = tmp_path / "faces.zip"
     archive.write_bytes(faces.class_folder_zip())
     import_face_model(model_file, classes=",".join(faces.CLASSES))
-    call_command(
-        "import_dataset", str(archive), "--project=faces", "--name=Photographs", "--wait"
-    )
+    call_command("import_dataset", str(archive), "--project=faces", "--name=Photographs", "--wait")
     return project.models.get(), project.datasets.get()
 
 

@@ -1,5 +1,8 @@
 """Jobs are owned by the database: claims, progress, cancelling, retrying."""
 
+import os
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -8,6 +11,7 @@ from django.utils import timezone
 from catalog.models import Project, Vocabulary
 from jobs import services
 from jobs.models import Job
+from tests.services import address_of_test_database
 from workers.reporter import Reporter
 
 pytestmark = pytest.mark.django_db
@@ -88,6 +92,27 @@ def test_retry_queues_a_failed_job_and_keeps_its_log(job: Job) -> None:
     assert job.state == Job.State.QUEUED
     assert job.error == ""
     assert "It broke." in job.log
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_broker_that_does_not_answer_fails_the_job_in_words(job: Job) -> None:
+    """In a process of its own, whose Redis is a port where nothing listens."""
+    services.cancel(job=job)
+    script = (
+        f"from jobs import models, services;services.retry(job=models.Job.objects.get(pk={job.pk}))"
+    )
+    subprocess.run(
+        [sys.executable, "manage.py", "shell", "--no-imports", "-c", script],
+        env={
+            **os.environ,
+            "DATABASE_URL": address_of_test_database(),
+            "REDIS_URL": "redis://127.0.0.1:1",
+        },
+        check=True,
+    )
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED
+    assert "Redis does not answer" in job.error
 
 
 def test_retry_refuses_an_active_job(job: Job) -> None:

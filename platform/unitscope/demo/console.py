@@ -2,9 +2,10 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from jobs.models import Job
+from unitscope.demo.processes import Child, check_all
 from unitscope.embedded import ServiceError
 
 BAR = 24
@@ -13,8 +14,8 @@ BAR = 24
 class Console:
     """Prints a job's progress: one moving line in a terminal, a line per stage elsewhere."""
 
-    def __init__(self, watch: Callable[[], None]) -> None:
-        self._watch = watch
+    def __init__(self, children: Sequence[Child]) -> None:
+        self._children = children
         self._moving = sys.stdout.isatty()
         self._shown = ""
 
@@ -30,7 +31,7 @@ class Console:
         """
         self._shown = ""
         while True:
-            self._watch()
+            check_all(self._children)
             job.refresh_from_db()
             self._show(job)
             if not job.is_active:

@@ -130,7 +130,7 @@ def _model(project: Project, wait: Wait) -> TrainedModel:
 
 def _dissection(project: Project, model: TrainedModel, dataset: Dataset, wait: Wait) -> None:
     if project.dissections.filter(completed__isnull=False).exists():
-        return
+        return None
     unfinished = Dissection.objects.filter(project=project).first()
     if unfinished and unfinished.job and unfinished.job.is_active:
         return wait(unfinished.job)

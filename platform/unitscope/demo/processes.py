@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 
 from unitscope.embedded import ROOT, ServiceError, data_folder
 
@@ -57,6 +58,12 @@ class Child:
             return
 
 
+def check_all(children: Iterable[Child]) -> None:
+    """Raise ServiceError where one of the processes has ended."""
+    for child in children:
+        child.check()
+
+
 def web_server(port: int) -> Child:
     """Gunicorn on the loopback interface.
 
@@ -91,4 +98,3 @@ def worker(name: str, *, concurrency: int = 2) -> Child:
             "--without-gossip", "--without-mingle",
         ],
     )  # fmt: skip
-

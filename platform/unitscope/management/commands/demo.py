@@ -1,18 +1,18 @@
 """`python manage.py demo`: everything on this machine, until Ctrl-C."""
 
+import http.client
 import signal
 import time
-import urllib.request
 from argparse import ArgumentParser
+from http import HTTPStatus
 from typing import Any, NoReturn
-from urllib.error import URLError
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from unitscope.demo.console import Console
 from unitscope.demo.content import ACCOUNTS, PASSWORD, load_demo
-from unitscope.demo.processes import Child, web_server, worker
+from unitscope.demo.processes import Child, check_all, web_server, worker
 from unitscope.embedded import ServiceError
 
 START_SECONDS = 60
@@ -28,19 +28,18 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, _interrupt)
         signal.signal(signal.SIGHUP, _interrupt)
         children: list[Child] = []
-        console = Console(lambda: [child.check() for child in children] and None)
+        console = Console(children)
         try:
             call_command("migrate", verbosity=0)
             call_command("collectstatic", verbosity=0, interactive=False)
             children.append(web_server(port))
             children.append(worker("demo"))
             address = f"http://127.0.0.1:{port}/"
-            _wait_for(address, children)
+            _wait_for(port, children)
             project = load_demo(console.wait, console.say)
             console.say(_welcome(f"{address}p/{project.slug}/"))
             while True:
-                for child in children:
-                    child.check()
+                check_all(children)
                 time.sleep(1)
         except KeyboardInterrupt:
             console.say("\nStopping …")
@@ -54,17 +53,18 @@ def _interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _wait_for(address: str, children: list[Child]) -> None:
+def _wait_for(port: int, children: list[Child]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
-        for child in children:
-            child.check()
+        check_all(children)
         try:
-            with urllib.request.urlopen(f"{address}healthz", timeout=5):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", "/healthz")
+            if connection.getresponse().status == HTTPStatus.OK:
                 return
-        except (URLError, ConnectionError, TimeoutError) as error:
+        except OSError as error:
             if time.monotonic() > deadline:
-                raise ServiceError(f"the web server does not answer at {address}: {error}") from error
+                raise ServiceError(f"the web server does not answer: {error}") from error
             time.sleep(0.2)
 
 
