@@ -5,7 +5,7 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format
+.PHONY: demo test format screenshot numbers
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/python manage.py demo --port $(PORT)
@@ -20,6 +20,13 @@ test: $(VENV)/test-ready
 format: $(VENV)/test-ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+screenshot: $(VENV)/test-ready
+	@sh tests/browser/install_chromium.sh
+	$(BIN)/python -m tests.browser.screenshot
+
+numbers: $(VENV)/demo-ready
+	$(BIN)/python -m analysis.training.demo_classifier --evaluate demo/phantom_classifier.pt2
 
 $(VENV)/demo-ready: pyproject.toml
 	@sh tools/make_venv.sh "$(PYTHON)" "$(VENV)" .

@@ -20,6 +20,13 @@ def main() -> None:
             execute_from_command_line(sys.argv)
     except ServiceError as error:
         sys.exit(f"Unitscope cannot start: {error}")
+    except ImportError as error:
+        if ".so" not in str(error):
+            raise
+        sys.exit(
+            f"Unitscope cannot start: a system library is missing ({error}). Install the package "
+            "of your system that holds it, then run the command again."
+        )
 
 
 if __name__ == "__main__":

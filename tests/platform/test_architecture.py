@@ -1,0 +1,38 @@
+"""Arrows between the folders point one way; the web process never pays for torch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+LOAD_EVERY_PAGE = """
+import sys
+sys.path[:0] = [".", "platform"]
+import django
+django.setup()
+import unitscope.wsgi
+from django.urls import get_resolver
+assert get_resolver().url_patterns
+assert "torch" not in sys.modules, "the web process imports torch"
+assert "workers" not in sys.modules, "the web process imports workers"
+"""
+
+
+def test_the_web_process_imports_neither_torch_nor_the_workers() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", LOAD_EVERY_PAGE], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "analysis").rglob("*.py")), ids=str)
+def test_the_engine_imports_nothing_of_the_platform(file: Path) -> None:
+    forbidden = ("django", "accounts", "catalog", "jobs", "dissections", "explanations",
+                 "annotation", "workers", "unitscope")  # fmt: skip
+    for line in file.read_text().splitlines():
+        words = line.split()
+        if words[:1] in (["import"], ["from"]):
+            assert words[1].split(".")[0] not in forbidden, line
