@@ -77,7 +77,10 @@ def image_info(source: Path | BinaryIO, suffix: str | None = None) -> ImageInfo:
         dataset = _open_dicom(content)
         return ImageInfo(int(dataset.Columns), int(dataset.Rows), int(dataset.BitsStored), digest)
     with _open_pillow(content) as image:
-        swapped = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        try:
+            swapped = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise ImageError(f"The image is damaged ({error}). Export it again.") from error
         width, height = image.size[::-1] if swapped else image.size
         return ImageInfo(width, height, 16 if image.mode.startswith("I") else 8, digest)
 

@@ -21,12 +21,13 @@ def run(job: Job, reporter: Reporter) -> None:
         return
     reporter.progress(0, 0, "Loading the model")
     images = images_of(dissection)
+    _log_unknown_classes(dissection, reporter)
     concepts = list(dissection.dataset.concepts.order_by("key"))
     settings = DissectionSettings(**dissection.settings)
     found = dissect(
         loaded_model(dissection.model),
         dissection.layer_names,
-        samples_of(images),
+        samples_of(images, dissection.model.class_names),
         preprocessing_of(dissection.model),
         len(dissection.model.class_names),
         [concept.key for concept in concepts],
@@ -44,3 +45,14 @@ def run(job: Job, reporter: Reporter) -> None:
             layer.save(files[name])
         publish(dissection, found, files, images=images, concepts=concepts)
     reporter.log(f"{len(images) - len(found.skipped)} images, {len(found.layers)} layers.")
+
+
+def _log_unknown_classes(dissection: Dissection, reporter: Reporter) -> None:
+    unknown = [
+        name for name in dissection.dataset.class_names if name not in dissection.model.class_names
+    ]
+    if unknown:
+        reporter.log(
+            f"The model has no class named {', '.join(unknown)}; these images take part, but in "
+            "no statistics per class."
+        )

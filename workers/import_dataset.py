@@ -10,16 +10,16 @@ from workers.reporter import Reporter
 
 def run(job: Job, reporter: Reporter) -> None:
     dataset = Dataset.objects.get(pk=job.target_id)
-    with services.dataset_source(dataset) as path:
-        try:
+    try:
+        with services.dataset_source(dataset) as path:
             found = import_dataset(
                 dataset, path, progress=reporter.progress, should_stop=reporter.should_stop
             )
-        except AnalysisError as error:
-            dataset.state = ImportState.REFUSED
-            dataset.message = str(error)
-            dataset.save(update_fields=["state", "message"])
-            raise
+    except AnalysisError as error:
+        dataset.state = ImportState.REFUSED
+        dataset.message = str(error)
+        dataset.save(update_fields=["state", "message"])
+        raise
     reporter.log(f"{found.imported} images imported, {len(found.errors)} files left out.")
     for name, reason in found.errors:
         reporter.log(f"{name}: {reason}")

@@ -1,6 +1,6 @@
 """Images of the database as the samples that analysis/ reads."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -10,15 +10,20 @@ from analysis.data import Sample
 from catalog.models import Image
 
 
-def samples_of(images: Iterable[Image]) -> list[Sample]:
-    """One sample per image; masks need `prefetch_related("masks__concept")`."""
+def samples_of(images: Iterable[Image], class_names: Sequence[str] = ()) -> list[Sample]:
+    """One sample per image; masks need `prefetch_related("masks__concept")`.
+
+    A label is the place of the image's class among `class_names`, the model's: a dataset may list
+    its classes in another order. Images of a class that is not among them carry no label.
+    """
+    places = {name: index for index, name in enumerate(class_names)}
     return [
         Sample(
             key=image.name,
             open=_opener(image.file),
             suffix=Path(image.file.name or "").suffix.lower(),
             group=image.patient,
-            label=image.class_index,
+            label=places.get(image.class_name or ""),
             masks={mask.concept.key: _opener(mask.file) for mask in image.masks.all()},
         )
         for image in images

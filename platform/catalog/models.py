@@ -204,6 +204,11 @@ class Image(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def class_name(self) -> str | None:
+        """The name of its class in its dataset; none where it is not known."""
+        return None if self.class_index is None else self.dataset.class_names[self.class_index]
+
 
 class ConceptMask(models.Model):
     """Where a concept lies in an image: an 8-bit PNG of the image's size, 0 or 255."""

@@ -86,9 +86,7 @@ def case_lines(cases: Iterable[Case], *, with_truth: bool) -> list[CaseLine]:
 
 
 def reference_class(case: Case) -> str:
-    """The image's class by name (an index counts the classes of its dataset), or ""."""
-    index, names = case.image.class_index, case.image.dataset.class_names
-    return names[index] if index is not None and index < len(names) else ""
+    return case.image.class_name or ""
 
 
 def prediction_rows(case: Case, target: int) -> list[PredictionRow]:

@@ -7,7 +7,7 @@ and writes docs/case.png. The names were given by looking at the units' top patc
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import ViewportSize, sync_playwright
 
 from tests.browser.running import ROOT, chromium, start_demo
 from tests.browser.steps import (
@@ -25,7 +25,7 @@ NAMES = {
     2: "fine linear",
     5: "vascular",
 }
-SIZE = {"width": 1360, "height": 900}
+SIZE = ViewportSize(width=1360, height=900)
 
 
 def main() -> None:

@@ -183,7 +183,7 @@ def test_a_failed_explanation_can_be_tried_again_by_a_clinician(
 def test_a_long_wait_hints_at_a_missing_worker(world: World, clinician: Client) -> None:
     requested(world)
     assert "No worker" not in read(clinician, case_url(world))
-    Job.objects.update(created=timezone.now() - timedelta(seconds=20))
+    Job.objects.update(queued=timezone.now() - timedelta(seconds=20))
     assert "No worker is running, it seems" in read(clinician, case_url(world))
     Job.objects.create(
         project=world.project, kind=Job.Kind.DISSECT, title="Dissect", target_id=1,

@@ -1,5 +1,6 @@
 """A user's own model and photographs, from the commands through a real worker to explanations."""
 
+import json
 import time
 from pathlib import Path
 
@@ -7,9 +8,13 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management.base import CommandError
+from rest_framework.response import Response
+from rest_framework.test import APIClient
 
-from accounts.models import User
+from accounts.models import Role, User
+from accounts.services import give_role
 from annotation.services import save_label
 from catalog.models import Dataset, ImportState, Project, TrainedModel
 from dissections.models import Dissection, TopPatch, Unit
@@ -188,3 +193,61 @@ def _running_dissection(model: TrainedModel, dataset: Dataset) -> Job:
         job.refresh_from_db()
     assert job.state == Job.State.RUNNING
     return job
+
+
+def test_the_api_takes_the_same_model_and_photographs(
+    project: Project, celery_worker: Child, face_net: faces.FaceNet
+) -> None:
+    """The calls that docs/bring-your-own.md shows, with a token."""
+    owner = User.objects.get(username="owner")
+    owner.set_password("correct horse")
+    owner.save()
+    give_role(project=project, user=owner, role=Role.ADMIN)
+    client = APIClient()
+    token = client.post(
+        "/api/auth/token/", {"username": "owner", "password": "correct horse"}
+    ).json()["token"]
+    client.credentials(HTTP_AUTHORIZATION=f"Token {token}")
+
+    model = _created(
+        client.post(
+            "/api/models/",
+            {
+                "project": "faces",
+                "name": "Face net",
+                "file": SimpleUploadedFile("model.pt2", faces.export(face_net)),
+                "class_names": faces.CLASSES,
+                "preprocessing": json.dumps(faces.PREPROCESSING),
+            },
+        )
+    )
+    dataset = _created(
+        client.post(
+            "/api/datasets/",
+            {
+                "project": "faces",
+                "name": "Photographs",
+                "archive": SimpleUploadedFile("faces.zip", faces.class_folder_zip()),
+            },
+        )
+    )
+    dissection = _created(
+        client.post(
+            "/api/dissections/",
+            {"project": "faces", "model": model, "dataset": dataset, "layers": ["high"]},
+            format="json",
+        )
+    )
+    found = client.get(f"/api/dissections/{dissection}/").json()
+    assert found["image_count"] == 200
+    layer = client.get("/api/layers/", {"dissection": dissection}).json()["results"][0]
+    units = client.get("/api/units/", {"layer": layer["id"]}).json()
+    assert units["count"] == layer["unit_count"] == 16
+
+
+def _created(response: Response) -> int:
+    """The id of what a request has created, once the worker has ended its job."""
+    body = json.loads(response.rendered_content)
+    assert response.status_code == 201, body
+    ended(Job.objects.get(pk=body["job"]))
+    return int(body["id"])
