@@ -1,33 +1,13 @@
-"""Uploaded files on the worker's own disk, and the models loaded from them."""
+"""Networks from uploaded files."""
 
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 
-from django.db.models.fields.files import FieldFile
 from torch import nn
 
 from analysis.models.loading import load_model
 from analysis.models.preprocessing import Preprocessing
+from catalog.files import local_path
 from catalog.models import TrainedModel
-
-
-@contextmanager
-def local_path(file: FieldFile) -> Iterator[Path]:
-    """The file's path where the storage is a local disk, else a temporary copy of it."""
-    try:
-        path = Path(file.path)
-    except NotImplementedError:
-        with tempfile.NamedTemporaryFile(suffix=Path(file.name or "").suffix) as copy:
-            with file.open("rb") as source:
-                shutil.copyfileobj(source, copy)
-            copy.flush()
-            yield Path(copy.name)
-    else:
-        yield path
 
 
 def loaded_model(model: TrainedModel) -> nn.Module:

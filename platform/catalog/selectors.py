@@ -5,7 +5,16 @@ from collections.abc import Iterable
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from catalog.models import Concept, Dataset, Image, Project, Term, Vocabulary
+from catalog.models import (
+    Concept,
+    Dataset,
+    Image,
+    ImportState,
+    Project,
+    Term,
+    TrainedModel,
+    Vocabulary,
+)
 from jobs.models import Job
 
 NO_VALUE = {"", "n/a"}
@@ -49,3 +58,16 @@ def _count(model: type[Image] | type[Concept], field: str) -> Coalesce:
     """Number of different values in a dataset's rows, as a subquery: joins would multiply."""
     rows = model.objects.filter(dataset=OuterRef("pk")).order_by().values("dataset")
     return Coalesce(Subquery(rows.annotate(n=Count(field, distinct=True)).values("n")), 0)
+
+
+def why_not_usable(project: Project, model: TrainedModel, dataset: Dataset) -> str:
+    """Why the model cannot be run over the dataset, for people; empty where it can."""
+    if model.project_id != project.pk or dataset.project_id != project.pk:
+        return "Model and dataset must belong to this project."
+    for thing, what in ((model, "model"), (dataset, "dataset")):
+        if thing.state != ImportState.READY:
+            return (
+                f"The {what} “{thing}” is not ready ({thing.get_state_display().lower()}). "
+                f"{thing.message or 'Wait for its check to finish.'}"
+            )
+    return ""

@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import shutil
-import tempfile
 import uuid
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +19,7 @@ from accounts.models import Role, User
 from accounts.services import give_role
 from analysis.errors import AnalysisError
 from analysis.models.preprocessing import Preprocessing
+from catalog.files import local_path
 from catalog.models import Dataset, Project, TrainedModel, Vocabulary
 from jobs import services as jobs
 from jobs.models import Job
@@ -192,7 +191,7 @@ def dataset_source(dataset: Dataset) -> Iterator[Path]:
     if not dataset.upload:
         raise SourceGoneError("The uploaded archive is no longer kept. Add the dataset again.")
     try:
-        with _local_copy(dataset.upload) as path:
+        with local_path(dataset.upload) as path:
             yield path
     except AnalysisError:
         _delete_upload(dataset)
@@ -200,20 +199,6 @@ def dataset_source(dataset: Dataset) -> Iterator[Path]:
         raise
     _delete_upload(dataset)
     dataset.save(update_fields=["upload"])
-
-
-@contextmanager
-def _local_copy(file: Any) -> Iterator[Path]:
-    try:
-        path = Path(file.path)
-    except NotImplementedError:
-        with tempfile.NamedTemporaryFile(suffix=".zip") as copy:
-            with file.open("rb") as stored:
-                shutil.copyfileobj(stored, copy, CHUNK)
-            copy.flush()
-            yield Path(copy.name)
-    else:
-        yield path
 
 
 def _store_upload(dataset: Dataset, file: File) -> None:

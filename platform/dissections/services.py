@@ -10,7 +10,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from catalog.models import Concept, Dataset, Image, ImportState, Project, Split, TrainedModel
+from catalog.models import Concept, Dataset, Image, Project, Split, TrainedModel
+from catalog.selectors import why_not_usable
 from dissections.models import ConceptScore, Dissection, Layer, TopPatch, Unit
 from jobs import services as jobs
 from jobs.models import Job
@@ -39,14 +40,8 @@ def start_dissection(
     Raises:
         DissectionRequestError: model or dataset is not ready, an unknown layer or split, no images.
     """
-    if model.project_id != project.pk or dataset.project_id != project.pk:
-        raise DissectionRequestError("Model and dataset must belong to this project.")
-    for thing, what in ((model, "model"), (dataset, "dataset")):
-        if thing.state != ImportState.READY:
-            raise DissectionRequestError(
-                f"The {what} “{thing}” is not ready ({thing.get_state_display().lower()}). "
-                f"{thing.message or 'Wait for its check to finish.'}"
-            )
+    if problem := why_not_usable(project, model, dataset):
+        raise DissectionRequestError(problem)
     known = [layer["name"] for layer in model.layers]
     unknown = sorted(set(layers) - set(known))
     if unknown or not layers:

@@ -13,7 +13,8 @@ from django.utils import timezone
 from accounts.models import User
 from annotation.models import Label
 from annotation.selectors import UnitTerms, labels_digest, unit_terms
-from catalog.models import Dataset, Image, ImportState, Project, Split, Term, TrainedModel
+from catalog.models import Dataset, Image, Project, Split, Term, TrainedModel
+from catalog.selectors import why_not_usable
 from dissections.models import Layer
 from explanations.content import (
     Content,
@@ -46,14 +47,8 @@ def start_prediction(
     Raises:
         ExplanationRequestError: model or dataset is not ready or of another project, no images.
     """
-    if model.project_id != project.pk or dataset.project_id != project.pk:
-        raise ExplanationRequestError("Model and dataset must belong to this project.")
-    for thing, what in ((model, "model"), (dataset, "dataset")):
-        if thing.state != ImportState.READY:
-            raise ExplanationRequestError(
-                f"The {what} “{thing}” is not ready ({thing.get_state_display().lower()}). "
-                f"{thing.message or 'Wait for its check to finish.'}"
-            )
+    if problem := why_not_usable(project, model, dataset):
+        raise ExplanationRequestError(problem)
     if split not in Split.values or not dataset.images.filter(split=split).exists():
         raise ExplanationRequestError(f"“{dataset}” has no images in the split {split}.")
     run = PredictionRun.objects.create(project=project, model=model, dataset=dataset, split=split)

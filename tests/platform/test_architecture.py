@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,3 +37,8 @@ def test_the_engine_imports_nothing_of_the_platform(file: Path) -> None:
         words = line.split()
         if words[:1] in (["import"], ["from"]):
             assert words[1].split(".")[0] not in forbidden, line
+
+
+@pytest.mark.django_db
+def test_the_migrations_hold_every_change_of_the_models() -> None:
+    call_command("makemigrations", check=True, dry_run=True)
