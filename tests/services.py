@@ -21,6 +21,8 @@ _services = ExitStack()
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests() -> Iterator[None]:
     """Start the services, in a folder of this run only, before anything reads the settings."""
+    # Playwright keeps an event loop in the main thread; the tests' own queries are synchronous.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     os.environ["UNITSCOPE_VAR"] = _services.enter_context(
         tempfile.TemporaryDirectory(prefix="unitscope-test-")
     )

@@ -15,6 +15,12 @@ def sign_in(page: Page, username: str, password: str = PASSWORD) -> None:
     page.wait_for_load_state("networkidle")
 
 
+def open_a_unit(page: Page) -> None:
+    page.goto(f"{PROJECT}/units/")
+    page.locator("main a[href*='/dissections/']").last.click()
+    expect(page.get_by_role("heading", name="What excites it most")).to_be_visible()
+
+
 def open_most_malignant_case(page: Page) -> None:
     """Open the case with the highest probability of malignant and wait for its explanation."""
     page.goto(MOST_MALIGNANT)

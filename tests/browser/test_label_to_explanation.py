@@ -10,6 +10,7 @@ from tests.browser.steps import (
     MOST_MALIGNANT,
     PROJECT,
     name_unit_by_keyboard,
+    open_a_unit,
     open_most_malignant_case,
     sign_in,
     wait_for_explanation,
@@ -56,8 +57,7 @@ def test_a_clinician_reads_the_same_and_cannot_label(page: Page) -> None:
     sign_in(page, "clinician")
     open_most_malignant_case(page)
     expect(page.locator("main")).to_contain_text("Ada Reyes")
-    page.goto(f"{PROJECT}/units/")
-    page.locator("main a[href*='/dissections/']").last.click()
+    open_a_unit(page)
     expect(page.locator("#term-input")).to_have_count(0)
 
 
@@ -99,10 +99,8 @@ def test_no_page_has_a_serious_accessibility_violation(page: Page, scheme: str) 
     sign_in(page, "expert1")
     for address in ("/", "/units/", "/cases/", "/jobs/", "/catalog/", "/vocabulary/"):
         page.goto(f"{PROJECT}{address}")
-        page.wait_for_load_state("networkidle")
         serious += _serious(page)
-    page.goto(f"{PROJECT}/units/")
-    page.locator("main a[href*='/dissections/']").last.click()
+    open_a_unit(page)
     serious += _serious(page)
     page.goto(MOST_MALIGNANT)
     page.locator("main a[href*='/cases/']").first.click()
@@ -112,6 +110,7 @@ def test_no_page_has_a_serious_accessibility_violation(page: Page, scheme: str) 
 
 
 def _serious(page: Page) -> list[str]:
+    page.wait_for_load_state("networkidle")
     found = Axe().run(page).response["violations"]
     return [
         f"{page.url}: {violation['id']}: {violation['help']}"
