@@ -25,8 +25,8 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000, help="port of the web server")
 
     def handle(self, *args: Any, port: int, **options: Any) -> None:
-        signal.signal(signal.SIGTERM, _interrupt)
-        signal.signal(signal.SIGHUP, _interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _interrupt)
         children: list[Child] = []
         console = Console(children)
         try:
