@@ -1,8 +1,8 @@
 """The explanation of one prediction, in the names that its record was asked for with."""
 
 from analysis.data import read_sample
-from analysis.errors import AnalysisError, Cancelled
-from analysis.explanation import ExplanationError, explain
+from analysis.errors import Cancelled
+from analysis.explanation import explain
 from explanations.building import Picture, build
 from explanations.models import Explanation
 from explanations.services import complete, labels_of
@@ -31,18 +31,15 @@ def run(job: Job, reporter: Reporter) -> None:
     reporter.progress(2, STEPS, "Measuring the units and removing the named ones")
     if reporter.should_stop():
         raise Cancelled
-    try:
-        evidence = explain(
-            model,
-            explanation.layer.name,
-            pixels,
-            preprocessing_of(case.model),
-            target=explanation.target,
-            named_units=[unit.index for unit in labels.named],
-            seed=case.pk,
-        )
-    except ExplanationError as error:
-        raise AnalysisError(str(error)) from error
+    evidence = explain(
+        model,
+        explanation.layer.name,
+        pixels,
+        preprocessing_of(case.model),
+        target=explanation.target,
+        named_units=[unit.index for unit in labels.named],
+        seed=case.pk,
+    )
     reporter.progress(3, STEPS, "Locating the findings")
     content, maps = build(
         evidence,

@@ -6,6 +6,7 @@ import logging
 from analysis.errors import AnalysisError, Cancelled
 from jobs import services
 from jobs.models import Job
+from workers.heartbeat import heartbeat
 from workers.reporter import Reporter
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,8 @@ def run(job: Job) -> None:
     reporter.log(f"Started, attempt {job.attempt}.")
     try:
         # Imported here so that torch is loaded in the process that works, not in its parent.
-        importlib.import_module(f"workers.{job.kind}").run(job, reporter)
+        with heartbeat(job):
+            importlib.import_module(f"workers.{job.kind}").run(job, reporter)
     except Cancelled:
         reporter.log("Cancelled.")
         services.finish(job, Job.State.CANCELLED)

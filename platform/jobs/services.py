@@ -29,7 +29,7 @@ BROKER_DOWN = (
     "The job could not be handed to a worker, because Redis does not answer. Tell whoever runs "
     "this server, and run the job again once Redis is back."
 )
-# A running job reports every few seconds; after this long without a sign its worker is gone.
+# A worker gives a sign of life every 15 seconds; after this long without one it is gone.
 STALE_AFTER = timedelta(seconds=60)
 
 
@@ -137,6 +137,13 @@ def report(job: Job, *, done: int, total: int, stage: str) -> bool:
     mine = Job.objects.filter(pk=job.pk, attempt=job.attempt, state=Job.State.RUNNING)
     mine.update(done=done, total=total, stage=stage[:120], heartbeat=timezone.now())
     return mine.filter(cancel_requested=False).exists()
+
+
+def renew(job: Job) -> None:
+    """Say that this attempt is alive, though it has nothing new to report."""
+    Job.objects.filter(pk=job.pk, attempt=job.attempt, state=Job.State.RUNNING).update(
+        heartbeat=timezone.now()
+    )
 
 
 def append_log(job: Job, line: str) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from catalog.models import Project, Vocabulary
 from jobs import services
 from jobs.models import Job
 from tests.services import address_of_test_database
+from workers.heartbeat import heartbeat
 from workers.reporter import Reporter
 
 pytestmark = pytest.mark.django_db
@@ -51,6 +53,21 @@ def test_a_silent_job_is_taken_over(job: Job) -> None:
     long_ago = timezone.now() - services.STALE_AFTER - timedelta(seconds=1)
     Job.objects.filter(pk=job.pk).update(heartbeat=long_ago)
     assert services.claim(job.pk, worker="w", redelivered=False) is not None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_step_that_reports_nothing_for_long_is_not_taken_for_dead(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed = services.claim(job.pk, worker="w", redelivered=False)
+    assert claimed is not None
+    long_ago = timezone.now() - 2 * services.STALE_AFTER
+    Job.objects.filter(pk=job.pk).update(heartbeat=long_ago)
+    monkeypatch.setattr("workers.heartbeat.BEAT_SECONDS", 0.05)
+    with heartbeat(claimed):
+        while Job.objects.get(pk=job.pk).heartbeat == long_ago:
+            time.sleep(0.02)
+    assert services.claim(job.pk, worker="another", redelivered=False) is None
 
 
 def test_a_finished_job_is_never_run_again(job: Job) -> None:
