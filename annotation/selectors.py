@@ -13,7 +13,7 @@ from accounts.access import ADMINS, LABELLERS, has_role
 from accounts.models import User
 from annotation.models import Label
 from annotation.services import standing_revisions
-from catalog.models import Project, Term, TrainedModel, Vocabulary
+from catalog.models import Project, Term, TrainedModel
 from dissections.models import Layer, Unit
 
 STANDS_FROM_SHARE = 0.5
@@ -203,22 +203,6 @@ def recent_terms(user: User, project: Project) -> list[Term]:
     )
 
 
-def search_terms(vocabulary: Vocabulary, text: str, limit: int = 12) -> list[Term]:
-    """Terms whose name, synonym or code matches every word of `text`, best match first.
-
-    Without text: the first terms in the order of the vocabulary.
-    """
-    terms = vocabulary.terms.filter(retired=False).select_related("parent")
-    words = text.lower().split()
-    ranked = [
-        (rank, term.position, term)
-        for term in terms
-        if (rank := _match_rank(term, words)) is not None
-    ]
-    ranked.sort(key=lambda entry: entry[:2])
-    return [term for _, _, term in ranked[:limit]]
-
-
 def history(label: Label) -> list[HistoryEntry]:
     """All revisions of a label, latest first, each as the change it made."""
     revisions = list(label.revisions.all())
@@ -255,25 +239,6 @@ def _standing_terms(labels: list[Label]) -> list[TermSupport]:
         if len(experts) / len(labels) >= STANDS_FROM_SHARE
     ]
     return sorted(support, key=lambda entry: (-entry.share, entry.term.position))
-
-
-def _match_rank(term: Term, words: list[str]) -> int | None:
-    """0 start of the name, 1 words of it, 2 a synonym, 3 the code, 4 anywhere, None no match."""
-    if not words:
-        return 0
-    name, code = term.name.lower(), term.code.lower()
-    synonyms = [synonym.lower() for synonym in term.synonyms]
-    everything = " ".join([name, code, term.category.lower(), *synonyms])
-    if not all(word in everything for word in words):
-        return None
-    text = " ".join(words)
-    if name.startswith(text):
-        return 0
-    if all(any(part.startswith(word) for part in name.split()) for word in words):
-        return 1
-    if any(synonym.startswith(text) for synonym in synonyms):
-        return 2
-    return 3 if code.startswith(text) else 4
 
 
 def _describe_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from annotation.models import Label
 from annotation.panel import label_state
 from annotation.services import LabelError
 from catalog.models import Project
+from catalog.terms import search_terms
 from dissections.evidence import evidence
 from dissections.models import Unit
 from dissections.selectors import get_layer, get_unit
@@ -86,7 +87,7 @@ def terms(request: MemberRequest, slug: str) -> HttpResponse:
     """The options of the term field for ?q="""
     project = get_project(request.user, slug)
     text = request.GET.get("q", "")
-    found = selectors.search_terms(project.vocabulary, text)
+    found = search_terms(project.vocabulary, text)
     return render(request, "annotation/_options.html", {"found": found, "text": text})
 
 

@@ -12,7 +12,6 @@ from rest_framework.response import Response
 from accounts.access import ADMINS, get_project, visible_projects
 from accounts.api_access import DetailSerializer, ProjectObjectsView, named_by, refusals, user_of
 from accounts.models import Membership, Role
-from annotation.selectors import search_terms
 from catalog import services
 from catalog.models import (
     Concept,
@@ -23,6 +22,7 @@ from catalog.models import (
     TrainedModel,
     Vocabulary,
 )
+from catalog.terms import search_terms
 
 
 class VocabularySerializer(serializers.ModelSerializer):

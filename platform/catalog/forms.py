@@ -6,13 +6,10 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from accounts.models import User
-from catalog.models import Dataset, ImportState, Project, Split, TrainedModel
+from catalog.models import Dataset, ImportState, TrainedModel
 from catalog.services import add_dataset, add_model
-from dissections.services import start_dissection
-from explanations.services import start_prediction
+from jobs.forms import JobForm
 from jobs.models import Job
-
-LAYERS_PROPOSED = 2
 
 
 class NumberListField(forms.CharField):
@@ -24,18 +21,6 @@ class NumberListField(forms.CharField):
             return [float(part) for part in text.split(",")] if text else []
         except ValueError as error:
             raise ValidationError("Write numbers separated by commas, such as 0.5, 0.5.") from error
-
-
-class JobForm(forms.Form):
-    """A form that starts a job in a project."""
-
-    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.project = project
-
-    def start(self, user: User) -> Job:
-        """Start the job. Raises ValueError with words for the user where it is refused."""
-        raise NotImplementedError
 
 
 class AddModelForm(JobForm):
@@ -113,57 +98,3 @@ class RunForm(JobForm):
         self.model = model
         datasets = self.project.datasets.filter(state=ImportState.READY)
         self.fields["dataset"].queryset = datasets  # type: ignore[attr-defined]
-
-
-class DissectForm(RunForm):
-    layers = forms.MultipleChoiceField(
-        widget=forms.CheckboxSelectMultiple,
-        help_text="The deepest layers usually answer to the most meaningful things.",
-    )
-    splits = forms.MultipleChoiceField(
-        label="Images of these splits",
-        choices=Split.choices,
-        initial=[Split.VALIDATION],
-        widget=forms.CheckboxSelectMultiple,
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        layers = self.fields["layers"]
-        layers.choices = [  # type: ignore[attr-defined]
-            (layer["name"], _describe(layer)) for layer in self.model.layers
-        ]
-        layers.initial = [layer["name"] for layer in self.model.layers[-LAYERS_PROPOSED:]]
-
-    def start(self, user: User) -> Job:
-        values = self.cleaned_data
-        dissection = start_dissection(
-            project=self.project,
-            model=self.model,
-            dataset=values["dataset"],
-            layers=values["layers"],
-            splits=values["splits"],
-            user=user,
-        )
-        return Job.objects.get(kind=Job.Kind.DISSECT, target_id=dissection.pk)
-
-
-class PredictForm(RunForm):
-    split = forms.ChoiceField(
-        label="Images of this split", choices=Split.choices, initial=Split.TEST
-    )
-
-    def start(self, user: User) -> Job:
-        values = self.cleaned_data
-        return start_prediction(
-            project=self.project,
-            model=self.model,
-            dataset=values["dataset"],
-            split=values["split"],
-            user=user,
-        )
-
-
-def _describe(layer: dict[str, Any]) -> str:
-    text = f"{layer['name']}: {layer['units']} units of {layer['height']} × {layer['width']}"
-    return f"{text}, feeds the last layer: contributions add up" if layer["is_head_input"] else text

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
+from django.shortcuts import get_object_or_404
 
 from catalog.models import (
     Concept,
@@ -71,3 +72,7 @@ def why_not_usable(project: Project, model: TrainedModel, dataset: Dataset) -> s
                 f"{thing.message or 'Wait for its check to finish.'}"
             )
     return ""
+
+
+def ready_model_or_404(project: Project, pk: int) -> TrainedModel:
+    return get_object_or_404(project.models.filter(state=ImportState.READY), pk=pk)

@@ -8,7 +8,5 @@ urlpatterns = [
     path(CATALOG, views.catalog, name="catalog"),
     path(f"{CATALOG}models/add/", views.model_add, name="model-add"),
     path(f"{CATALOG}datasets/add/", views.dataset_add, name="dataset-add"),
-    path(f"{CATALOG}models/<int:model>/dissect/", views.model_dissect, name="model-dissect"),
-    path(f"{CATALOG}models/<int:model>/predict/", views.model_predict, name="model-predict"),
     path("p/<slug:slug>/vocabulary/", views.vocabulary, name="vocabulary"),
 ]

@@ -2,10 +2,15 @@ from typing import Any
 
 from django import forms
 
+from accounts.models import User
 from annotation.models import Label
 from annotation.selectors import Reader
+from catalog.forms import RunForm
+from catalog.models import Split
 from dissections.models import Layer
 from dissections.selectors import SORT_BY_INFLUENCE, sort_choices
+from dissections.services import start_dissection
+from jobs.models import Job
 
 
 class UnitListForm(forms.Form):
@@ -44,3 +49,51 @@ class UnitListForm(forms.Form):
     @property
     def sort_name(self) -> str:
         return dict(self._sorts)[self.chosen["sort"]]
+
+
+class DissectForm(RunForm):
+    layers = forms.MultipleChoiceField(
+        widget=forms.CheckboxSelectMultiple,
+        help_text="The deepest layers usually answer to the most meaningful things.",
+    )
+    splits = forms.MultipleChoiceField(
+        label="Images of these splits",
+        choices=Split.choices,
+        initial=[Split.VALIDATION],
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        layers = self.fields["layers"]
+        layers.choices = [  # type: ignore[attr-defined]
+            (layer["name"], _describe(layer)) for layer in self.model.layers
+        ]
+        layers.initial = _proposed(self.model.layers)
+
+    def start(self, user: User) -> Job:
+        values = self.cleaned_data
+        dissection = start_dissection(
+            project=self.project,
+            model=self.model,
+            dataset=values["dataset"],
+            layers=values["layers"],
+            splits=values["splits"],
+            user=user,
+        )
+        return Job.objects.get(kind=Job.Kind.DISSECT, target_id=dissection.pk)
+
+
+def _proposed(layers: list[dict[str, Any]]) -> list[str]:
+    """The layer before the pooling, or the deepest one, and the deepest of another resolution."""
+    maps = [layer for layer in layers if layer["height"] * layer["width"] > 1] or layers
+    if not maps:
+        return []
+    last = next((layer for layer in reversed(maps) if layer["is_head_input"]), maps[-1])
+    finer = [layer for layer in maps if layer["height"] > last["height"]]
+    return [layer["name"] for layer in [*finer[-1:], last]]
+
+
+def _describe(layer: dict[str, Any]) -> str:
+    text = f"{layer['name']}: {layer['units']} units of {layer['height']} × {layer['width']}"
+    return f"{text}, feeds the last layer: contributions add up" if layer["is_head_input"] else text

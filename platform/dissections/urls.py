@@ -5,6 +5,11 @@ from dissections import views
 LAYER = "p/<slug:slug>/dissections/<int:dissection>/<str:layer>/"
 
 urlpatterns = [
+    path(
+        "p/<slug:slug>/catalog/models/<int:model>/dissect/",
+        views.model_dissect,
+        name="model-dissect",
+    ),
     path("p/<slug:slug>/units/", views.units_start, name="units-start"),
     path(LAYER, views.units, name="units"),
     path(f"{LAYER}<int:unit>/", views.unit, name="unit"),

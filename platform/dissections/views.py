@@ -10,17 +10,19 @@ from django.utils.cache import get_conditional_response
 from django.utils.http import quote_etag
 from django.views.decorators.http import require_safe
 
-from accounts.access import get_project
+from accounts.access import ADMINS, get_project
 from accounts.requests import MemberRequest
 from analysis.imaging import ImageError
 from annotation import selectors as annotation
 from annotation.panel import label_panel
 from catalog.models import Image
+from catalog.selectors import ready_model_or_404
 from dissections import rendering, selectors
 from dissections.cards import listed_units, unit_cards
 from dissections.evidence import evidence
-from dissections.forms import UnitListForm
+from dissections.forms import DissectForm, UnitListForm
 from dissections.models import TopPatch
+from jobs.forms import require_form, sent, start_from_form
 
 UNITS_PER_PAGE = 48
 THUMBNAIL, TILE, LARGE = 128, 320, 900
@@ -160,3 +162,11 @@ def _png(request: MemberRequest, name: str, draw: Callable[[], bytes]) -> HttpRe
     response["ETag"] = etag
     response["Cache-Control"] = "private, max-age=31536000, immutable"
     return response
+
+
+@require_form
+def model_dissect(request: MemberRequest, slug: str, model: int) -> HttpResponse:
+    project = get_project(request.user, slug, *ADMINS)
+    chosen = ready_model_or_404(project, model)
+    form = DissectForm(*sent(request), project=project, model=chosen)
+    return start_from_form(request, project, form, "dissections/start.html")

@@ -4,7 +4,11 @@ from typing import Any
 
 from django import forms
 
-from catalog.models import TrainedModel
+from accounts.models import User
+from catalog.forms import RunForm
+from catalog.models import Split, TrainedModel
+from explanations.services import start_prediction
+from jobs.models import Job
 
 SORTS = {
     "name": "Name",
@@ -63,3 +67,19 @@ class ExplanationForm(forms.Form):
     def values(self) -> dict[str, Any]:
         self.is_valid()
         return self.cleaned_data
+
+
+class PredictForm(RunForm):
+    split = forms.ChoiceField(
+        label="Images of this split", choices=Split.choices, initial=Split.TEST
+    )
+
+    def start(self, user: User) -> Job:
+        values = self.cleaned_data
+        return start_prediction(
+            project=self.project,
+            model=self.model,
+            dataset=values["dataset"],
+            split=values["split"],
+            user=user,
+        )

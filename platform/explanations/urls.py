@@ -5,6 +5,11 @@ from explanations import views
 CASE = "p/<slug:slug>/cases/<int:case>/"
 
 urlpatterns = [
+    path(
+        "p/<slug:slug>/catalog/models/<int:model>/predict/",
+        views.model_predict,
+        name="model-predict",
+    ),
     path("p/<slug:slug>/cases/", views.cases, name="cases"),
     path(CASE, views.case, name="case"),
     path(f"{CASE}explanation/", views.case_explanation, name="case-explanation"),

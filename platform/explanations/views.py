@@ -9,14 +9,16 @@ from django.utils.cache import get_conditional_response
 from django.utils.http import quote_etag
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.access import LABELLERS, get_project, has_role
+from accounts.access import ADMINS, LABELLERS, get_project, has_role
 from accounts.requests import MemberRequest
 from catalog.models import Project, TrainedModel
+from catalog.selectors import ready_model_or_404
 from dissections.models import Layer
 from explanations import rendering, selectors, services
-from explanations.forms import CaseFilterForm, ExplanationForm
+from explanations.forms import CaseFilterForm, ExplanationForm, PredictForm
 from explanations.models import Case, Explanation
 from explanations.pages import case_lines, explanation_page, prediction_rows, reference_class
+from jobs.forms import require_form, sent, start_from_form
 from jobs.fragments import render_page_or_part
 from jobs.selectors import queue_hint
 
@@ -172,3 +174,11 @@ def _list_query(parameters: QueryDict, without: str = "") -> str:
             if name in LIST_PARAMETERS and name != without and value
         }
     )
+
+
+@require_form
+def model_predict(request: MemberRequest, slug: str, model: int) -> HttpResponse:
+    project = get_project(request.user, slug, *ADMINS)
+    chosen = ready_model_or_404(project, model)
+    form = PredictForm(*sent(request), project=project, model=chosen)
+    return start_from_form(request, project, form, "explanations/predict.html")

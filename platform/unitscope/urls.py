@@ -5,7 +5,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 
-from catalog.project_page import project_home
+from unitscope.project_page import project_home
 from unitscope.views import home
 
 

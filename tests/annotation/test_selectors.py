@@ -4,6 +4,7 @@ from annotation import selectors
 from annotation.selectors import Progress
 from annotation.services import save_label, undo_label
 from catalog.models import Term
+from catalog.terms import search_terms
 from tests.platform.factories import World
 
 SPICULATED, VESSEL, SKIN = "mass.margin.spiculated", "other.vessel", "other.skin"
@@ -73,7 +74,7 @@ def test_progress_counts_units_once(world: World) -> None:
 
 def test_terms_are_found_by_name_synonym_and_code_best_first(world: World) -> None:
     def found(text: str) -> list[str]:
-        return [t.code for t in selectors.search_terms(world.project.vocabulary, text)]
+        return [t.code for t in search_terms(world.project.vocabulary, text)]
 
     assert found("spic")[0] == SPICULATED
     assert found("STELLATE") == [SPICULATED]

@@ -1,5 +1,6 @@
 """The catalogue, its forms and the vocabulary page."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,11 @@ from tests.platform.factories import World, build_world
 
 FORMS = ["models/add/", "datasets/add/", "models/{model}/dissect/", "models/{model}/predict/"]
 LAYERS = [
-    {"name": name, "units": 8, "height": 4, "width": 4, "depth_index": depth,
-     "is_head_input": depth == 2, "nonnegative": True}
-    for depth, name in enumerate(["layer2", "layer3", "layer4"])
+    {"name": name, "units": 8, "height": side, "width": side, "depth_index": depth,
+     "is_head_input": name == "layer4", "nonnegative": True}
+    for depth, (name, side) in enumerate(
+        {"layer2": 16, "layer3": 8, "layer4.0": 4, "layer4": 4, "pool": 1}.items()
+    )
 ]  # fmt: skip
 
 
@@ -139,7 +142,8 @@ def test_a_dissection_is_started_on_the_layers_chosen(world: World, client: Clie
     address = f"/p/study/catalog/models/{world.model.pk}/dissect/"
     html = signed_in(client, world, "admin").get(address).content.decode()
     form = html.split('<form class="card')[1].split("</form>")[0]
-    assert form.count("checked") == 3, "the two deepest layers and the validation images"
+    checked = re.findall(r'value="([^"]+)"[^>]* checked', form)
+    assert checked == ["layer3", "layer4", "validation"]
     chosen = {"dataset": world.dataset.pk, "layers": ["layer3"], "splits": ["validation"]}
     response = client.post(address, chosen)
     job = Job.objects.get(kind=Job.Kind.DISSECT)

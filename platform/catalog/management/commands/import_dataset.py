@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from catalog import services
-from catalog.management.commands._following import JobCommand
+from jobs.following import JobCommand
 
 
 class Command(JobCommand):

@@ -60,7 +60,7 @@ def project_home(request: MemberRequest, slug: str) -> HttpResponse:
         "case_count": project.cases.count(),
         "step": _next_step(request, project, reader, models, datasets, shown, jobs),
     }
-    return render(request, "catalog/project.html", context)
+    return render(request, "project.html", context)
 
 
 def _next_step(

@@ -4,9 +4,9 @@ from typing import Any, TypeVar
 from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
-from catalog.management.commands._following import JobCommand
 from catalog.models import Dataset, Split, TrainedModel
 from dissections.services import DissectionRequestError, start_dissection
+from jobs.following import JobCommand
 
 Named = TypeVar("Named", TrainedModel, Dataset)
 
