@@ -10,12 +10,19 @@ from workers.reporter import Reporter
 
 def run(job: Job, reporter: Reporter) -> None:
     dataset = Dataset.objects.get(pk=job.target_id)
+    if dataset.state == ImportState.READY:
+        services.discard_upload(dataset)
+        reporter.log("The dataset has been imported before; there is nothing to do.")
+        return
     try:
         with services.dataset_source(dataset) as path:
             found = import_dataset(
                 dataset, path, progress=reporter.progress, should_stop=reporter.should_stop
             )
     except AnalysisError as error:
+        # That its archive is gone is no news of a refused dataset; the first reason is.
+        if isinstance(error, services.SourceGoneError) and dataset.state == ImportState.REFUSED:
+            raise
         dataset.state = ImportState.REFUSED
         dataset.message = str(error)
         dataset.save(update_fields=["state", "message"])

@@ -19,6 +19,8 @@ from analysis.models.preprocessing import Preprocessing
 
 HEAD_TOLERANCE = 1e-3
 """How far bias + W·mean(a) may be from the logits, relative to the largest logit."""
+SOFTMAX_TOLERANCE = 1e-4
+"""How far outputs of an image may add up to something else than 1 and still be probabilities."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def inspect_model(model: nn.Module, preprocessing: Preprocessing, n_classes: int
     kept.
 
     Raises ModelError: the batch or image size is fixed to another one, the output is not
-    [N, n_classes], or the output is not finite.
+    [N, n_classes], not finite or already a probability (softmax), or no layer can be dissected.
     """
     shape = (preprocessing.channels, *preprocessing.input_size)
     probe = _probe(shape, device_of(model))
@@ -85,6 +87,12 @@ def inspect_model(model: nn.Module, preprocessing: Preprocessing, n_classes: int
             shortest[identity] = name
     kept = set(shortest.values())
     names = [name for name in seen if name in kept]
+    if not names:
+        raise ModelError(
+            "No submodule of the model gives maps [N, units, height, width] with at least two "
+            "units in a single call, so there is nothing to dissect. Use nn.Conv2d/nn.ReLU modules "
+            "in place of functions, one for each step, and export the model again."
+        )
     heads = [
         name
         for name in names
@@ -221,6 +229,12 @@ def _checked_logits(logits: object, n_images: int, n_classes: int) -> torch.Tens
         )
     if not bool(logits.isfinite().all()):
         raise ModelError("The model returns values that are not finite. Check its weights.")
+    total = logits.double().sum(1)
+    if bool((logits >= 0).all()) and bool(((total - 1).abs() <= SOFTMAX_TOLERANCE).all()):
+        raise ModelError(
+            "The outputs of every image are probabilities that add up to 1. Export logits, without "
+            "softmax: return what the last layer before it gives."
+        )
     return logits
 
 

@@ -64,13 +64,13 @@ class Preprocessing:
             raise ValueError(f"Missing preprocessing fields: {', '.join(sorted(missing))}.")
         try:
             height, width = (int(side) for side in values["input_size"])
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValueError("input_size must be two whole numbers: height, width.") from error
         try:
             mean = tuple(float(value) for value in values["mean"])
             std = tuple(float(value) for value in values["std"])
             channels = int(values["channels"])
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValueError("channels, mean and std must hold numbers.") from error
         return cls(
             (height, width), channels, mean, std, channel_order=values.get("channel_order", "RGB")

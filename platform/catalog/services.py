@@ -20,7 +20,7 @@ from accounts.services import give_role
 from analysis.errors import AnalysisError
 from analysis.models.preprocessing import Preprocessing
 from catalog.files import local_path
-from catalog.models import Dataset, Project, TrainedModel, Vocabulary
+from catalog.models import Dataset, ImportState, Project, TrainedModel, Vocabulary
 from jobs import services as jobs
 from jobs.models import Job
 
@@ -72,14 +72,17 @@ def add_model(
 ) -> tuple[TrainedModel, Job]:
     """Store an exported model (.pt2) and queue its check; the job fills in layers and state.
 
+    Adding a file again corrects the name, classes and preprocessing of the model that holds it, as
+    long as nothing has been made with that model.
+
     Args:
         file: the content, seekable.
         class_names: one per output of the model, in its order.
         preprocessing: as `analysis.models.preprocessing.Preprocessing.to_dict` gives it.
 
     Raises:
-        CatalogError: not a .pt2 file, the same file is there already, bad class names or
-            preprocessing.
+        CatalogError: not a .pt2 file, the same file is there already and being checked or in use,
+            bad class names or preprocessing.
     """
     names = _checked_class_names(class_names)
     try:
@@ -99,11 +102,12 @@ def add_model(
         class_names=names,
         preprocessing=prepared,
     )
-    same = project.models.filter(sha256=model.sha256).first()
-    if same is not None:
-        raise CatalogError(_same_model(same.name))
     try:
         with transaction.atomic():
+            same = project.models.select_for_update().filter(sha256=model.sha256).first()
+            if same is not None:
+                _correct(same, model)
+                return same, _check(same, user)
             # The row first: it claims the hash, and with it the place of the file.
             model.save()
             return model, _store_and_check(model, content, user)
@@ -111,20 +115,44 @@ def add_model(
         raise CatalogError(_same_model("another upload")) from error
 
 
+def _correct(same: TrainedModel, given: TrainedModel) -> None:
+    """Give a stored model what was given with its file this time, and let it wait for its check."""
+    checks = Job.objects.filter(kind=Job.Kind.CHECK_MODEL, target_id=same.pk)
+    if checks.filter(state__in=Job.ACTIVE).exists():
+        raise CatalogError(
+            f"This project already holds the same file as “{same.name}”, which is being checked. "
+            "Wait until the check has ended, or cancel it; then add the file again to correct it."
+        )
+    made_with_it = (same.dissections, same.labels, same.prediction_runs, same.cases)
+    if any(results.exists() for results in made_with_it):
+        raise CatalogError(_same_model(same.name))
+    same.name = given.name
+    same.class_names = given.class_names
+    same.preprocessing = given.preprocessing
+    same.layers = []
+    same.state = ImportState.CHECKING
+    same.message = ""
+    same.save(update_fields=["name", "class_names", "preprocessing", "layers", "state", "message"])
+
+
 def _store_and_check(model: TrainedModel, content: File, user: User | None) -> Job:
     try:
         model.file.save("model.pt2", content)
-        return jobs.start(
-            project=model.project,
-            kind=Job.Kind.CHECK_MODEL,
-            target_id=model.pk,
-            title=f"Check {model}",
-            user=user,
-        )
+        return _check(model, user)
     except BaseException:
         if model.file:
             model.file.storage.delete(model.file.name or "")
         raise
+
+
+def _check(model: TrainedModel, user: User | None) -> Job:
+    return jobs.start(
+        project=model.project,
+        kind=Job.Kind.CHECK_MODEL,
+        target_id=model.pk,
+        title=f"Check {model}",
+        user=user,
+    )
 
 
 def add_dataset(
@@ -194,9 +222,13 @@ def dataset_source(dataset: Dataset) -> Iterator[Path]:
         with local_path(dataset.upload) as path:
             yield path
     except AnalysisError:
-        _delete_upload(dataset)
-        dataset.save(update_fields=["upload"])
+        discard_upload(dataset)
         raise
+    discard_upload(dataset)
+
+
+def discard_upload(dataset: Dataset) -> None:
+    """Delete the uploaded archive, if it is still there."""
     _delete_upload(dataset)
     dataset.save(update_fields=["upload"])
 

@@ -4,9 +4,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from django.db.models import F, Prefetch, QuerySet
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 
 from annotation.selectors import Progress
+from catalog.importing.text import is_storable
 from catalog.models import Project
 from dissections.models import ConceptScore, Dissection, Layer, TopPatch, Unit
 
@@ -68,6 +70,8 @@ def layers_with_progress(
 
 def get_layer(project: Project, dissection_id: int, name: str) -> Layer:
     """A layer of a completed dissection of this project, or Http404."""
+    if not is_storable(name):
+        raise Http404("No layer has such a name.")
     return get_object_or_404(
         Layer.objects.select_related("dissection__model__project", "dissection__dataset"),
         dissection=dissection_id,
@@ -103,16 +107,23 @@ def first_unanswered(layer: Layer, answered: Collection[int]) -> int:
 
 
 def sort_choices(layer: Layer, *, sees_scores: bool) -> list[tuple[str, str]]:
-    """Orders a layer's units can be listed in. Automatic scores order only for who may see them."""
-    choices = [(SORT_BY_INFLUENCE, "Influence on any class")]
-    choices += [
-        (f"class-{index}", f"Influence on “{name}”")
-        for index, name in enumerate(layer.dissection.model.class_names)
+    """Orders a layer's units can be listed in.
+
+    An order by a score or by one class tells a unit's result, so it is for who may see results.
+    """
+    any_class, number = (SORT_BY_INFLUENCE, "Influence on any class"), ("number", "Unit number")
+    if not sees_scores:
+        return [any_class, number]
+    return [
+        any_class,
+        *(
+            (f"class-{index}", f"Influence on “{name}”")
+            for index, name in enumerate(layer.dissection.model.class_names)
+        ),
+        ("selectivity", "Class selectivity"),
+        number,
+        (SORT_BY_IOU, "Best concept overlap (IoU)"),
     ]
-    choices += [("selectivity", "Class selectivity"), ("number", "Unit number")]
-    if sees_scores:
-        choices.append((SORT_BY_IOU, "Best concept overlap (IoU)"))
-    return choices
 
 
 def ordered_units(layer: Layer, sort: str) -> QuerySet[Unit]:

@@ -91,12 +91,15 @@ def publish(
 ) -> None:
     """Store what the engine found; nothing of it is visible before all of it is.
 
+    Results are stored once: where another attempt of the job was first, this does nothing.
+
     Args:
         files: layer name to the saved LayerResult.
         images: in the order that the result's image indices count.
         concepts: in the order of the result's concept axis.
     """
-    dissection.layers.all().delete()
+    if Dissection.objects.select_for_update().get(pk=dissection.pk).completed:
+        return
     depths = {layer["name"]: layer["depth_index"] for layer in dissection.model.layers}
     for name, result in found.layers.items():
         layer = Layer(
@@ -126,11 +129,13 @@ def _publish_units(
     iou = np.nan_to_num(result.iou)
     has_concepts = iou.shape[1] > 0
     best = iou.argmax(axis=1) if has_concepts else np.zeros(len(iou), int)
+    minimum = result.histogram_edges[:, 0]
+    varies = result.maximum > minimum
     units = Unit.objects.bulk_create(
         Unit(
             layer=layer,
             index=k,
-            threshold=_number(result.threshold[k]),
+            threshold=_number(result.threshold[k]) if varies[k] else None,
             mean=float(result.mean[k]),
             maximum=float(result.maximum[k]),
             active_fraction=float(result.active_fraction[k]),
@@ -164,7 +169,7 @@ def _publish_units(
         )
         for unit in units
         for rank, image in enumerate(result.top_index[unit.index])
-        if image >= 0
+        if image >= 0 and result.top_value[unit.index, rank] > minimum[unit.index]
     )
 
 

@@ -12,9 +12,12 @@ from accounts.access import ADMINS, get_project, visible_projects
 from accounts.api_access import DetailSerializer, ProjectObjectsView, named_by, refusals, user_of
 from catalog.models import Image, Split
 from dissections.models import Layer
+from explanations.blinding import own_answers, readable, unanswered_names, why_withheld
+from explanations.content import to_json
 from explanations.models import Case, Explanation
 from explanations.services import (
     ExplanationRequestError,
+    content_of,
     request_explanation,
     start_prediction,
 )
@@ -103,17 +106,33 @@ class ExplanationSerializer(serializers.ModelSerializer):
 
 
 class ExplanationDetailSerializer(ExplanationSerializer):
+    """`content` is null until the worker has finished, and for an expert who has not answered all
+    units that the explanation names: answers are given blind. `withheld` then says which.
+    """
+
     content = serializers.SerializerMethodField(
         help_text="Findings for and against the class, coverage and the check by removal."
     )
+    withheld = serializers.SerializerMethodField(
+        help_text="What the reader has to do before the content can be read; mostly null."
+    )
 
     class Meta(ExplanationSerializer.Meta):
-        fields = [*ExplanationSerializer.Meta.fields, "content"]
+        fields = [*ExplanationSerializer.Meta.fields, "content", "withheld"]
         read_only_fields = fields
 
     def get_content(self, explanation: Explanation) -> dict[str, Any] | None:
-        """Null until the worker has finished."""
-        return explanation.content if explanation.completed else None
+        answers = self._answers(explanation)
+        if not explanation.completed or unanswered_names(explanation, answers):
+            return None
+        return to_json(readable(content_of(explanation), answers))
+
+    def get_withheld(self, explanation: Explanation) -> str | None:
+        waiting = unanswered_names(explanation, self._answers(explanation))
+        return why_withheld(explanation.layer, waiting) if waiting else None
+
+    def _answers(self, explanation: Explanation) -> set[int] | None:
+        return own_answers(user_of(self.context["request"]), explanation)
 
 
 class RequestExplanationSerializer(serializers.Serializer):
@@ -136,7 +155,9 @@ class ExplanationViewSet(
     mixins.ListModelMixin,
     viewsets.GenericViewSet,
 ):
-    queryset = Explanation.objects.order_by("-created", "-pk")
+    queryset = Explanation.objects.select_related("case__project", "case__model", "layer").order_by(
+        "-created", "-pk"
+    )
     filterset_class = ExplanationFilter
     project_lookup = "case__project"
 
@@ -168,4 +189,5 @@ class ExplanationViewSet(
             explanation = request_explanation(
                 case=case, layer=layer, target=values["target"], user=user
             )
-        return Response(ExplanationDetailSerializer(explanation).data, status.HTTP_201_CREATED)
+        answer = ExplanationDetailSerializer(explanation, context=self.get_serializer_context())
+        return Response(answer.data, status.HTTP_201_CREATED)

@@ -10,7 +10,6 @@ from explanations import rendering, selectors
 from explanations.content import Content, Finding, FindingUnit
 from explanations.models import Case, Explanation
 from explanations.selectors import UnitPreview
-from explanations.services import content_of
 from explanations.wording import listing, narrate, number, percent, signed
 
 NUMBER_KEYS = 9
@@ -105,9 +104,11 @@ def prediction_rows(case: Case, target: int) -> list[PredictionRow]:
     ]
 
 
-def explanation_page(explanation: Explanation, layer: Layer) -> dict[str, Any]:
-    """The context of a finished explanation; `layer` is where links to units lead."""
-    content = content_of(explanation)
+def explanation_page(explanation: Explanation, content: Content, layer: Layer) -> dict[str, Any]:
+    """The context of a finished explanation.
+
+    `content` is what the reader may see of it; `layer` is where links to units lead.
+    """
     unnamed = content.support.rest.strongest[:UNNAMED_SHOWN]
     indices = {unit.index for finding in content.findings() for unit in finding.units}
     previews = selectors.unit_previews(layer, sorted(indices | {unit.index for unit in unnamed}))

@@ -66,6 +66,7 @@ def start_prediction(
 def save_cases(run: PredictionRun, images: Sequence[Image], logits: np.ndarray) -> int:
     """Store the cases of `images` from their logits [N, C]; a row that is not finite is left out.
 
+    C is 0 where no image could be read, and nothing is stored then.
     Storing the same images again replaces their predictions. Returns the number of cases stored.
     """
     cases = [
@@ -78,7 +79,7 @@ def save_cases(run: PredictionRun, images: Sequence[Image], logits: np.ndarray) 
             predicted=int(np.argmax(row)),
         )
         for image, row in zip(images, logits, strict=True)
-        if np.isfinite(row).all()
+        if row.size and np.isfinite(row).all()
     ]
     Case.objects.bulk_create(
         cases,

@@ -1,6 +1,7 @@
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlencode
 
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
@@ -15,6 +16,8 @@ from catalog.models import Project, TrainedModel
 from catalog.selectors import ready_model_or_404
 from dissections.models import Layer
 from explanations import rendering, selectors, services
+from explanations.blinding import own_answers, readable, unanswered_names, why_withheld
+from explanations.content import unit_label
 from explanations.forms import CaseFilterForm, ExplanationForm, PredictForm
 from explanations.models import Case, Explanation
 from explanations.pages import case_lines, explanation_page, prediction_rows, reference_class
@@ -95,11 +98,13 @@ def explanation_map(
     """Where a finding lies, as a transparent PNG in the image's proportions."""
     project = get_project(request.user, slug)
     shown = get_object_or_404(
-        Explanation.objects.select_related("case__image"),
+        Explanation.objects.select_related("case__image", "case__model", "case__project", "layer"),
         pk=explanation,
         case__project=project,
         completed__isnull=False,
     )
+    if waiting := unanswered_names(shown, own_answers(request.user, shown)):
+        raise PermissionDenied(why_withheld(shown.layer, waiting))
     etag = quote_etag(f"explanation-{shown.pk}-{key}-{RENDERING_VERSION}")
     response = get_conditional_response(request, etag=etag)
     if response is None:
@@ -154,8 +159,12 @@ def _explanation_context(request: MemberRequest, case: Case) -> dict[str, Any]:
         case=case, layer=layer, target=target, user=request.user
     )
     context |= {"explanation": explanation, "job": explanation.job}
-    if explanation.completed:
-        context |= explanation_page(explanation, layer)
+    answers = own_answers(request.user, explanation)
+    if waiting := unanswered_names(explanation, answers):
+        context["withheld"] = [(index, unit_label(index, layer.unit_count)) for index in waiting]
+    elif explanation.completed:
+        content = readable(services.content_of(explanation), answers)
+        context |= explanation_page(explanation, content, layer)
         context["may_label"] = has_role(request.user, case.project, *LABELLERS)
     elif explanation.job:
         context["queue_hint"] = queue_hint(explanation.job)

@@ -1,8 +1,12 @@
+from datetime import timedelta
 from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+
+# A worker gives a sign of life every 15 seconds; after this long without one it is gone.
+STALE_AFTER = timedelta(seconds=60)
 
 
 class Job(models.Model):
@@ -36,7 +40,13 @@ class Job(models.Model):
     log = models.TextField(blank=True)
     error = models.TextField(blank=True, help_text="What went wrong and what to do, for people.")
     attempt = models.PositiveIntegerField(default=0)
+    losses = models.PositiveIntegerField(
+        default=0, help_text="How often its worker died under it since it was last queued."
+    )
     worker = models.CharField(max_length=120, blank=True, help_text="Node name of its worker.")
+    delivery = models.CharField(
+        max_length=64, blank=True, help_text="Id of the broker's message that the worker runs."
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="jobs"
     )
@@ -56,6 +66,15 @@ class Job(models.Model):
     @property
     def percent(self) -> int:
         return min(100, 100 * self.done // self.total) if self.total else 0
+
+    @property
+    def is_silent(self) -> bool:
+        """Running, but its worker has given no sign of life for too long."""
+        return (
+            self.state == self.State.RUNNING
+            and self.heartbeat is not None
+            and self.heartbeat < timezone.now() - STALE_AFTER
+        )
 
     @property
     def is_active(self) -> bool:

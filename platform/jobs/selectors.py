@@ -6,8 +6,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from catalog.models import Project
-from jobs.models import Job
-from jobs.services import STALE_AFTER
+from jobs.models import STALE_AFTER, Job
 
 QUEUED_TOO_LONG = timedelta(seconds=15)
 SHOW_ACTIVE, SHOW_FAILED = "active", "failed"
@@ -24,13 +23,14 @@ def job_list(project: Project, show: str = "") -> QuerySet[Job]:
 
 
 def queue_hint(job: Job, now: datetime | None = None) -> str:
-    """What to say about a job that has been queued for long; empty where nothing need be said.
-
-    A job that is queued again keeps its first date, so nothing is said of it.
-    """
+    """What to say about a job that waits for a worker; empty where nothing need be said."""
     now = now or timezone.now()
-    queued = job.state == Job.State.QUEUED and job.attempt == 0
-    if not queued or now - job.queued <= QUEUED_TOO_LONG:
+    if job.is_silent:
+        return (
+            "The worker of this job has gone silent. Another worker takes the job over by itself; "
+            "you can also cancel it."
+        )
+    if job.state != Job.State.QUEUED or now - job.queued <= QUEUED_TOO_LONG:
         return ""
     if Job.objects.filter(state=Job.State.RUNNING, heartbeat__gt=now - STALE_AFTER).exists():
         return "The workers are busy with other jobs; this one is next when one is free."

@@ -1,18 +1,17 @@
 """Starting, cancelling and retrying jobs, and what a worker reports about them."""
 
 import logging
-from datetime import timedelta
 
 from celery import current_app
 from django.db import transaction
-from django.db.models import F, Q, TextField, Value
+from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Concat, Right
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from accounts.models import User
 from catalog.models import Project
-from jobs.models import Job
+from jobs.models import STALE_AFTER, Job
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +28,12 @@ BROKER_DOWN = (
     "The job could not be handed to a worker, because Redis does not answer. Tell whoever runs "
     "this server, and run the job again once Redis is back."
 )
-# A worker gives a sign of life every 15 seconds; after this long without one it is gone.
-STALE_AFTER = timedelta(seconds=60)
+MOST_LOSSES = 3
+LOST_TOO_OFTEN = (
+    f"The worker died {MOST_LOSSES} times while it ran this job, probably because the machine ran "
+    "out of memory. Use a smaller model, fewer layers or images, or a worker with more memory, and "
+    "run the job again."
+)
 
 
 class JobError(ValueError):
@@ -67,12 +70,12 @@ def _send(job: Job) -> None:
 
 
 def cancel(*, job: Job) -> None:
-    """Stop a queued job at once and a running one at its next report.
+    """Stop a queued or silent job at once and a running one at its next report.
 
     Raises:
         JobError: the job has already ended.
     """
-    stopped = Job.objects.filter(pk=job.pk, state=Job.State.QUEUED).update(
+    stopped = Job.objects.filter(Q(state=Job.State.QUEUED) | _silent(), pk=job.pk).update(
         state=Job.State.CANCELLED, cancel_requested=True, finished=timezone.now()
     )
     asked = Job.objects.filter(pk=job.pk, state=Job.State.RUNNING).update(cancel_requested=True)
@@ -82,13 +85,15 @@ def cancel(*, job: Job) -> None:
 
 
 def retry(*, job: Job) -> Job:
-    """Queue a failed or cancelled job again; its log is kept.
+    """Queue a failed, cancelled or silent job again; its log is kept.
 
     Raises:
         JobError: the job is active or has succeeded.
     """
-    again = Job.objects.filter(pk=job.pk, state__in=[Job.State.FAILED, Job.State.CANCELLED]).update(
+    ended = Q(state__in=[Job.State.FAILED, Job.State.CANCELLED])
+    again = Job.objects.filter(ended | _silent(), pk=job.pk).update(
         state=Job.State.QUEUED,
+        losses=0,
         cancel_requested=False,
         error="",
         stage="",
@@ -109,27 +114,44 @@ def retry(*, job: Job) -> Job:
     return job
 
 
-def claim(job_id: int, *, worker: str, redelivered: bool) -> Job | None:
+def claim(job_id: int, *, worker: str, delivery: str, redelivered: bool) -> Job | None:
     """Take a job for this worker, or return None where there is nothing to do.
 
-    One conditional UPDATE decides, so a message delivered twice runs once. A running job is taken
-    over where the broker redelivered it (its worker was lost) or where it has gone silent.
+    One conditional UPDATE decides, so that of several messages about a job one runs it. A running
+    job is taken over where the broker redelivers the very message that it runs under (its process
+    was lost), or where it has gone silent. A job that has cost MOST_LOSSES processes fails.
+
+    Args:
+        delivery: the id of the broker's message.
     """
     now = timezone.now()
-    takeable = Q(state=Job.State.QUEUED) | Q(
-        state=Job.State.RUNNING, heartbeat__lt=now - STALE_AFTER
-    )
+    takeable = Q(state=Job.State.QUEUED) | _silent()
     if redelivered:
-        takeable |= Q(state=Job.State.RUNNING)
+        takeable |= Q(state=Job.State.RUNNING, delivery=delivery)
     claimed = Job.objects.filter(takeable, pk=job_id).update(
+        losses=F("losses") + Case(When(state=Job.State.RUNNING, then=1), default=0),
         state=Job.State.RUNNING,
         attempt=F("attempt") + 1,
         worker=worker,
+        delivery=delivery,
         started=now,
         heartbeat=now,
         done=0,
     )
-    return Job.objects.select_related("project").get(pk=job_id) if claimed else None
+    if not claimed:
+        return None
+    job = Job.objects.select_related("project").get(pk=job_id)
+    if job.losses:
+        append_log(job, f"The process that worked on it was lost ({job.losses} so far).")
+    if job.losses >= MOST_LOSSES:
+        finish(job, Job.State.FAILED, error=LOST_TOO_OFTEN)
+        return None
+    return job
+
+
+def _silent() -> Q:
+    """Running jobs whose worker has given no sign of life for too long."""
+    return Q(state=Job.State.RUNNING, heartbeat__lt=timezone.now() - STALE_AFTER)
 
 
 def report(job: Job, *, done: int, total: int, stage: str) -> bool:
@@ -166,10 +188,15 @@ def requeue_orphans(worker: str) -> int:
     A worker that starts has nothing running, so running jobs under its name are orphans too.
     """
     Job.objects.filter(state=Job.State.RUNNING, worker=worker).update(state=Job.State.QUEUED)
-    orphans = Job.objects.filter(
-        Q(state=Job.State.QUEUED)
-        | Q(state=Job.State.RUNNING, heartbeat__lt=timezone.now() - STALE_AFTER)
-    )
-    for job in orphans:
+    return _enqueue_all(Job.objects.filter(Q(state=Job.State.QUEUED) | _silent()))
+
+
+def requeue_silent() -> int:
+    """Send again the jobs of workers that have disappeared; workers run this once in a while."""
+    return _enqueue_all(Job.objects.filter(_silent()))
+
+
+def _enqueue_all(jobs: QuerySet[Job]) -> int:
+    for job in jobs:
         enqueue(job)
-    return len(orphans)
+    return len(jobs)

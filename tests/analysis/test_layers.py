@@ -99,6 +99,18 @@ def test_plain_modules_work_when_their_input_shape_is_given(grey32: Preprocessin
         head_weights(network, "stage2")
 
 
+def test_probabilities_in_place_of_logits_are_refused(grey32: Preprocessing) -> None:
+    network = nn.Sequential(networks.small_resnet(), nn.Softmax(1))
+    with pytest.raises(ModelError, match="Export logits, without softmax"):
+        inspect_model(network, grey32, 3)
+
+
+def test_a_model_without_a_layer_to_dissect_is_refused(grey32: Preprocessing) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, 3))
+    with pytest.raises(ModelError, match=r"No submodule .* nn\.Conv2d/nn\.ReLU"):
+        inspect_model(network, grey32, 3)
+
+
 def test_an_unknown_layer_is_named(resnet: nn.Module) -> None:
     with pytest.raises(ModelError, match="no layer named 'stage9'"):
         head_weights(resnet, "stage9")

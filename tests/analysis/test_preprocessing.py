@@ -39,7 +39,9 @@ def test_it_survives_json() -> None:
     [
         ({"input_size": [0, 5]}, "input_size"),
         ({"input_size": "big"}, "input_size"),
+        ({"input_size": [float("inf"), 5]}, "input_size"),
         ({"channels": 2}, "channels must be 1"),
+        ({"mean": [10**400, 0, 0]}, "mean and std must hold numbers"),
         ({"mean": [0.5]}, "mean needs 3"),
         ({"std": [1, 0, 1]}, "std must be positive"),
         ({"std": [1, float("nan"), 1]}, "finite"),

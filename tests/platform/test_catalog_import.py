@@ -109,6 +109,24 @@ def test_class_folders_give_classes_and_patients(dataset: Dataset, tmp_path: Pat
     ]
 
 
+def test_files_named_by_a_uid_keep_all_of_it(dataset: Dataset, tmp_path: Path) -> None:
+    source = write(tmp_path, {"cat/1.2.840.0": png(), "cat/1.2.840.1": png(), "cat/9.8.PNG": png()})
+    assert run(dataset, source).errors == []
+    names = dataset.images.values_list("name", flat=True)
+    assert list(names) == ["cat/1.2.840.0", "cat/1.2.840.1", "cat/9.8"]
+
+
+def test_masks_find_images_named_by_a_uid(dataset: Dataset, tmp_path: Path) -> None:
+    files = full_dataset() | {
+        "manifest.csv": manifest({"image": "images/1.2.0"}, {"image": "images/1.2.1"}),
+        "images/1.2.0": png(),
+        "images/1.2.1": png(),
+        "masks/mass/1.2.1.png": mask(),
+    }
+    assert run(dataset, write(tmp_path, files)).errors == []
+    assert ConceptMask.objects.get().image.name == "1.2.1"
+
+
 def test_split_folders_above_the_classes(dataset: Dataset, tmp_path: Path) -> None:
     files = {"Train/cat/1.png": png(), "val/cat/2.png": png(), "test/dog/3.png": png()}
     run(dataset, zipped(tmp_path / "a.zip", files))

@@ -18,6 +18,8 @@ from catalog import services, vocabularies
 from catalog.models import Dataset, ImportState, Project, TrainedModel
 from jobs.models import Job
 from tests.platform.datasets import png, write, zipped
+from workers.import_dataset import run as run_import
+from workers.reporter import Reporter
 
 pytestmark = pytest.mark.django_db
 
@@ -83,6 +85,37 @@ def test_the_same_file_is_refused_and_the_stored_one_kept(project: Project) -> N
     )
     add_model(other, archive_bytes())
     add_model(project, archive_bytes(2))
+
+
+@pytest.mark.parametrize("state", [ImportState.REFUSED, ImportState.READY])
+def test_the_same_file_corrects_a_model_that_nothing_was_made_with(
+    project: Project, state: ImportState
+) -> None:
+    first, check = add_model(project, archive_bytes(), class_names=["b", "a"])
+    Job.objects.filter(pk=check.pk).update(state=Job.State.FAILED)
+    TrainedModel.objects.update(state=state, message="3 outputs", layers=[{"name": "old"}])
+    right = GREY | {"input_size": [16, 16]}
+    model, again = add_model(project, archive_bytes(), name="Right", preprocessing=right)
+    assert model.pk == first.pk
+    model.refresh_from_db()
+    assert (model.name, model.class_names) == ("Right", ["a", "b"])
+    assert model.preprocessing["input_size"] == [16, 16]
+    assert (model.state, model.message, model.layers) == (ImportState.CHECKING, "", [])
+    assert model.file.read() == archive_bytes()
+    assert again.pk != check.pk
+    assert (again.state, again.target_id) == (Job.State.QUEUED, first.pk)
+
+
+def test_a_model_that_was_labelled_is_not_corrected(project: Project) -> None:
+    model, _ = add_model(project, archive_bytes())
+    Job.objects.update(state=Job.State.SUCCEEDED)
+    TrainedModel.objects.update(state=ImportState.READY)
+    author = User.objects.create_user("expert")
+    model.labels.create(layer_name="low", unit_index=0, author=author)
+    with pytest.raises(services.CatalogError, match="labels are bound"):
+        add_model(project, archive_bytes(), class_names=["b", "a"])
+    model.refresh_from_db()
+    assert (model.state, model.class_names) == (ImportState.READY, ["a", "b"])
 
 
 @pytest.mark.parametrize(
@@ -158,6 +191,36 @@ def test_a_refused_archive_is_deleted(project: Project, tmp_path: Path) -> None:
         raise AnalysisError("refused")
     assert not default_storage.exists(name)
     assert not Dataset.objects.get().upload
+
+
+def test_running_a_finished_import_again_changes_nothing(project: Project, tmp_path: Path) -> None:
+    dataset, job = services.add_dataset(
+        project=project, name="Photos", source=upload(tmp_path), user=None
+    )
+    Job.objects.update(state=Job.State.RUNNING)
+    run_import(job, Reporter(job))
+    run_import(job, Reporter(job))
+    dataset.refresh_from_db()
+    assert (dataset.state, dataset.message) == (ImportState.READY, "")
+    job.refresh_from_db()
+    assert "nothing to do" in job.log
+
+
+def test_running_a_refused_import_again_keeps_the_reason(project: Project, tmp_path: Path) -> None:
+    dataset, job = services.add_dataset(
+        project=project,
+        name="Photos",
+        source=zipped(tmp_path / "a.zip", {"cat/1.png": b"text"}),
+        user=None,
+    )
+    with pytest.raises(AnalysisError):
+        run_import(job, Reporter(job))
+    reason = Dataset.objects.get().message
+    with pytest.raises(AnalysisError, match="no longer kept"):
+        run_import(job, Reporter(job))
+    dataset.refresh_from_db()
+    assert (dataset.state, dataset.message) == (ImportState.REFUSED, reason)
+    assert "no longer kept" not in reason
 
 
 def test_a_folder_is_remembered_and_read_in_place(project: Project, tmp_path: Path) -> None:

@@ -153,6 +153,12 @@ def test_requests_at_the_same_time_make_one_explanation() -> None:
     assert Job.objects.count() == 1
 
 
+def test_no_case_is_stored_of_images_that_could_not_be_read(world: World) -> None:
+    images = list(world.dataset.images.all())
+    nothing = np.full((len(images), 0), np.nan, np.float32)
+    assert save_cases(PredictionRun.objects.get(), images, nothing) == 0
+
+
 def test_cases_are_stored_once_and_replaced(world: World) -> None:
     run = PredictionRun.objects.get()
     images = list(world.dataset.images.order_by("name"))

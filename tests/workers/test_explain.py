@@ -57,7 +57,7 @@ def rename(world: World, name: str) -> Layer:
 
 
 def work(job: Job) -> Job:
-    claimed = jobs.claim(job.pk, worker="test", redelivered=False)
+    claimed = jobs.claim(job.pk, worker="test", delivery="m", redelivered=False)
     assert claimed is not None
     run(claimed)
     job.refresh_from_db()
@@ -192,3 +192,19 @@ def test_an_explanation_of_a_vanished_layer_fails_with_words(world: World) -> No
     assert "no_such_layer" in job.error
     explanation.refresh_from_db()
     assert explanation.completed is None
+
+
+def test_images_none_of_which_can_be_read_end_in_words(world: World) -> None:
+    for image in world.dataset.images.all():
+        with image.file.storage.open(image.file.name, "wb") as file:
+            file.write(b"no image")
+    job = start_prediction(
+        project=world.project,
+        model=world.model,
+        dataset=world.dataset,
+        split="validation",
+        user=None,
+    )
+    assert work(job).state == Job.State.FAILED
+    assert job.error.startswith("None of the 6 images could be predicted. The first reason: ")
+    assert not Case.objects.exists()

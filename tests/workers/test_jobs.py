@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from catalog.models import Project, Vocabulary
 from jobs import services
-from jobs.models import Job
+from jobs.models import STALE_AFTER, Job
 from tests.services import address_of_test_database
 from workers.heartbeat import heartbeat
 from workers.reporter import Reporter
@@ -29,15 +29,15 @@ def job() -> Job:
 
 
 def test_a_message_delivered_twice_runs_once(job: Job) -> None:
-    assert services.claim(job.pk, worker="w", redelivered=False) is not None
-    assert services.claim(job.pk, worker="w", redelivered=False) is None
+    assert services.claim(job.pk, worker="w", delivery="m", redelivered=False) is not None
+    assert services.claim(job.pk, worker="w", delivery="m", redelivered=False) is None
 
 
 def test_the_job_of_a_lost_worker_is_taken_over_and_the_first_attempt_loses_its_say(
     job: Job,
 ) -> None:
-    first = services.claim(job.pk, worker="w", redelivered=False)
-    second = services.claim(job.pk, worker="w", redelivered=True)
+    first = services.claim(job.pk, worker="w", delivery="m", redelivered=False)
+    second = services.claim(job.pk, worker="w", delivery="m", redelivered=True)
     assert first is not None
     assert second is not None
     assert second.attempt == 2
@@ -48,43 +48,73 @@ def test_the_job_of_a_lost_worker_is_taken_over_and_the_first_attempt_loses_its_
     assert job.stage == ""
 
 
-def test_a_silent_job_is_taken_over(job: Job) -> None:
-    services.claim(job.pk, worker="w", redelivered=False)
-    long_ago = timezone.now() - services.STALE_AFTER - timedelta(seconds=1)
+def test_a_second_message_that_the_broker_redelivers_does_not_run_the_job_twice(job: Job) -> None:
+    """After a restart both the restored message and the one sent for the orphan arrive."""
+    services.claim(job.pk, worker="w", delivery="sent again", redelivered=False)
+    assert services.claim(job.pk, worker="w", delivery="restored", redelivered=True) is None
+
+
+def test_a_job_that_kills_its_workers_fails_with_advice(job: Job) -> None:
+    services.claim(job.pk, worker="w", delivery="m", redelivered=False)
+    for _ in range(services.MOST_LOSSES - 1):
+        assert services.claim(job.pk, worker="w", delivery="m", redelivered=True) is not None
+    assert services.claim(job.pk, worker="w", delivery="m", redelivered=True) is None
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED
+    assert "memory" in job.error
+    services.retry(job=job)
+    assert services.claim(job.pk, worker="w", delivery="m2", redelivered=False) is not None
+
+
+def test_a_silent_job_can_be_cancelled_and_run_again_and_is_handed_on(job: Job) -> None:
+    services.claim(job.pk, worker="w", delivery="m", redelivered=False)
+    long_ago = timezone.now() - STALE_AFTER - timedelta(seconds=1)
     Job.objects.filter(pk=job.pk).update(heartbeat=long_ago)
-    assert services.claim(job.pk, worker="w", redelivered=False) is not None
+    assert services.requeue_silent() == 1
+    services.cancel(job=job)
+    assert job.state == Job.State.CANCELLED
+    services.retry(job=job)
+    assert job.state == Job.State.QUEUED
+    assert services.requeue_silent() == 0
+
+
+def test_a_silent_job_is_taken_over(job: Job) -> None:
+    services.claim(job.pk, worker="w", delivery="m", redelivered=False)
+    long_ago = timezone.now() - STALE_AFTER - timedelta(seconds=1)
+    Job.objects.filter(pk=job.pk).update(heartbeat=long_ago)
+    assert services.claim(job.pk, worker="w", delivery="m", redelivered=False) is not None
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_step_that_reports_nothing_for_long_is_not_taken_for_dead(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claimed = services.claim(job.pk, worker="w", redelivered=False)
+    claimed = services.claim(job.pk, worker="w", delivery="m", redelivered=False)
     assert claimed is not None
-    long_ago = timezone.now() - 2 * services.STALE_AFTER
+    long_ago = timezone.now() - 2 * STALE_AFTER
     Job.objects.filter(pk=job.pk).update(heartbeat=long_ago)
     monkeypatch.setattr("workers.heartbeat.BEAT_SECONDS", 0.05)
     with heartbeat(claimed):
         while Job.objects.get(pk=job.pk).heartbeat == long_ago:
             time.sleep(0.02)
-    assert services.claim(job.pk, worker="another", redelivered=False) is None
+    assert services.claim(job.pk, worker="another", delivery="n", redelivered=False) is None
 
 
 def test_a_finished_job_is_never_run_again(job: Job) -> None:
-    claimed = services.claim(job.pk, worker="w", redelivered=False)
+    claimed = services.claim(job.pk, worker="w", delivery="m", redelivered=False)
     assert claimed is not None
     services.finish(claimed, Job.State.SUCCEEDED)
-    assert services.claim(job.pk, worker="w", redelivered=True) is None
+    assert services.claim(job.pk, worker="w", delivery="m", redelivered=True) is None
 
 
 def test_cancelling_a_queued_job_ends_it_at_once(job: Job) -> None:
     services.cancel(job=job)
     assert job.state == Job.State.CANCELLED
-    assert services.claim(job.pk, worker="w", redelivered=False) is None
+    assert services.claim(job.pk, worker="w", delivery="m", redelivered=False) is None
 
 
 def test_cancelling_a_running_job_reaches_its_reporter(job: Job) -> None:
-    claimed = services.claim(job.pk, worker="w", redelivered=False)
+    claimed = services.claim(job.pk, worker="w", delivery="m", redelivered=False)
     assert claimed is not None
     reporter = Reporter(claimed)
     reporter.progress(1, 10, "Working")
@@ -101,7 +131,7 @@ def test_an_ended_job_cannot_be_cancelled(job: Job) -> None:
 
 
 def test_retry_queues_a_failed_job_and_keeps_its_log(job: Job) -> None:
-    claimed = services.claim(job.pk, worker="w", redelivered=False)
+    claimed = services.claim(job.pk, worker="w", delivery="m", redelivered=False)
     assert claimed is not None
     services.append_log(claimed, "It broke.")
     services.finish(claimed, Job.State.FAILED, error="broken")
@@ -146,7 +176,7 @@ def test_the_log_keeps_its_end(job: Job) -> None:
 
 
 def test_a_worker_that_starts_again_takes_back_what_it_left(job: Job) -> None:
-    services.claim(job.pk, worker="w", redelivered=False)
+    services.claim(job.pk, worker="w", delivery="m", redelivered=False)
     assert services.requeue_orphans("another") == 0
     assert services.requeue_orphans("w") == 1
-    assert services.claim(job.pk, worker="w", redelivered=False) is not None
+    assert services.claim(job.pk, worker="w", delivery="m", redelivered=False) is not None

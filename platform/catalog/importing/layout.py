@@ -23,6 +23,8 @@ DESCRIPTION = "dataset.json"
 LIMITS = {"name": 160, "patient": 80, "study": 80, "laterality": 1, "view": 10}
 MAX_CLASS_NAME = 80
 CONCEPT_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
+# DICOM files are often named by a UID alone: what follows its last dot is no suffix.
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".dcm", ".dicom", ".dic", ".ima"}
 # "p012__left.png": what stands before the double underscore is the patient.
 PATIENT_PREFIX = re.compile(r"(.+?)__")
 
@@ -140,7 +142,7 @@ def _manifest_entry(
     split = row.get("split") or Split.VALIDATION
     if split not in Split.values:
         raise FileError(f"The split “{split}” is not one of {', '.join(Split.values)}.")
-    stem = PurePosixPath(path).stem
+    stem = _without_suffix(path).name
     return Entry(
         path=path,
         name=stem,
@@ -192,7 +194,7 @@ def _masks_by_stem(source: Source) -> dict[str, dict[str, str]]:
     for path in sorted(source.files):
         parts = path.split("/")
         if len(parts) == 3 and parts[0] == "masks":
-            found[parts[1]][PurePosixPath(path).stem] = path
+            found[parts[1]][_without_suffix(path).name] = path
     return found
 
 
@@ -209,10 +211,16 @@ def _folder_entry(path: str, parts: list[str], by_split: bool) -> Entry:
     in_split = by_split and len(parts) > 1
     split = SPLIT_FOLDERS[parts[0].lower()] if in_split else Split.VALIDATION
     folders = parts[1:-1] if in_split else parts[:-1]
-    name = PurePosixPath(path).with_suffix("").as_posix()
-    prefix = PATIENT_PREFIX.match(PurePosixPath(path).stem)
-    patient = prefix[1] if prefix else "/".join(folders[1:]) or name
-    return Entry(path, name, patient, folders[0] if folders else "", split)
+    name = _without_suffix(path)
+    prefix = PATIENT_PREFIX.match(name.name)
+    patient = prefix[1] if prefix else "/".join(folders[1:]) or name.as_posix()
+    return Entry(path, name.as_posix(), patient, folders[0] if folders else "", split)
+
+
+def _without_suffix(path: str) -> PurePosixPath:
+    """The path without the suffix of an image file, if it has one."""
+    whole = PurePosixPath(path)
+    return whole.with_suffix("") if whole.suffix.lower() in IMAGE_SUFFIXES else whole
 
 
 def _leave_out_unusable(layout: Layout) -> None:
