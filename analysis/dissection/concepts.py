@@ -10,15 +10,15 @@ sparse masks such as lesions: a unit that fires everywhere would not be charged 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from analysis.dissection.cache import ActivationCache
+from analysis.dissection.cache import Maps
 from analysis.dissection.hotspots import Hotspots
-from analysis.dissection.masks import PackedMask, unpack
+from analysis.dissection.masks import unpack
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Overlap:
 
 
 def overlap(
-    cache: ActivationCache,
+    maps: Maps,
     threshold: np.ndarray,
-    masks: Sequence[Sequence[PackedMask]],
+    masks_of: Callable[[int], dict[int, bytes]],
     n_concepts: int,
     grid: tuple[int, int],
     *,
@@ -48,12 +48,12 @@ def overlap(
     device: torch.device,
     advance: Callable[[int], None],
 ) -> Overlap:
-    """Compare every unit [K thresholds] with every concept; masks [rows][M] as `read_masks` gives.
+    """Compare every unit [K thresholds] with every concept; masks_of(row): concept -> packed mask.
 
     `advance(1)` is called after each image.
     """
-    rows, units, height, width = cache.maps.shape
-    hotspots = Hotspots((height, width), grid, device)
+    rows, units = maps.rows, maps.units
+    hotspots = Hotspots((maps.height, maps.width), grid, device)
     limits = torch.from_numpy(threshold).to(device)
     partner = _other_images(rows, seed)
     unit_area = np.zeros(units, np.int64)
@@ -62,14 +62,14 @@ def overlap(
     concept_area = np.zeros(n_concepts, np.int64)
     concept_images = np.zeros(n_concepts, np.int64)
     for row in range(rows):
-        own, other = _present(masks[row]), _present(masks[partner[row]])
+        own, other = masks_of(row), masks_of(int(partner[row]))
         fields = [unpack(mask, grid) for mask in (*own.values(), *other.values())]
         for concept, field in zip(own, fields, strict=False):
             concept_area[concept] += int(field.sum())
             concept_images[concept] += 1
         stacked = np.stack(fields) if fields else np.zeros((0, *grid), bool)
         area, shared = hotspots.count(
-            torch.from_numpy(cache.maps[row]).to(device),
+            torch.from_numpy(maps.row(row)).to(device),
             limits,
             torch.from_numpy(stacked).to(device),
         )
@@ -87,10 +87,6 @@ def overlap(
         concept_area=concept_area,
         concept_images=concept_images,
     )
-
-
-def _present(packed: Sequence[PackedMask]) -> dict[int, bytes]:
-    return {concept: mask for concept, mask in enumerate(packed) if mask is not None}
 
 
 def _other_images(rows: int, seed: int) -> np.ndarray:
