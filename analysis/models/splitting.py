@@ -74,8 +74,7 @@ class Split:
             )
         if not isinstance(seen[0], torch.Tensor):
             raise ModelError(
-                f"The layer {self._layer!r} gives a {type(seen[0]).__name__} and not one tensor. "
-                "Choose another layer."
+                f"The layer {self._layer!r} does not give one tensor. Choose another layer."
             )
         return Cut(self, logits, seen[0], (inputs,))
 

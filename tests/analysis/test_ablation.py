@@ -125,7 +125,9 @@ class Odd(nn.Module):
         return (first + second).mean((2, 3))
 
 
-@pytest.mark.parametrize(("layer", "words"), [("twice", "runs 2 times"), ("pair", "gives a tuple")])
+@pytest.mark.parametrize(
+    ("layer", "words"), [("twice", "runs 2 times"), ("pair", "not give one tensor")]
+)
 @pytest.mark.parametrize("exported", [True, False])
 def test_layers_without_one_map_are_named(
     layer: str, words: str, exported: bool, export: Callable[..., Path]
