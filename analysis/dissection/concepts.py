@@ -68,13 +68,12 @@ def overlap(
             concept_area[concept] += int(field.sum())
             concept_images[concept] += 1
         stacked = np.stack(fields) if fields else np.zeros((0, *grid), bool)
-        area, shared = hotspots.count(
+        area, counts = hotspots.count(
             torch.from_numpy(maps.row(row)).to(device),
             limits,
-            torch.from_numpy(stacked).to(device),
+            stacked,
         )
-        unit_area += area.cpu().numpy()
-        counts = shared.cpu().numpy()
+        unit_area += area
         intersection[:, list(own.keys())] += counts[:, : len(own)]
         chance[:, list(other.keys())] += counts[:, len(own) :]
         advance(1)

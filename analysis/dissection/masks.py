@@ -100,8 +100,13 @@ def read_masks(sample: Sample, concepts: Sequence[str], grid: tuple[int, int]) -
         rows = ((np.arange(grid[0]) + 0.5) * mask.shape[0] / grid[0]).astype(np.int64)
         columns = ((np.arange(grid[1]) + 0.5) * mask.shape[1] / grid[1]).astype(np.int64)
         cells = mask[rows[:, None], columns]
-        packed.append(zlib.compress(np.packbits(cells).tobytes(), 1) if cells.any() else None)
+        packed.append(pack(cells) if cells.any() else None)
     return packed
+
+
+def pack(mask: np.ndarray) -> bytes:
+    """A bool mask [height, width], packed."""
+    return zlib.compress(np.packbits(mask).tobytes(), 1)
 
 
 def unpack(packed: bytes, grid: tuple[int, int]) -> np.ndarray:

@@ -26,6 +26,7 @@ _LOW = (127 - 20) << 7
 _HIGH = (127 + 24) << 7
 _MIDDLE = _HIGH - _LOW + 1
 BINS = 2 * _MIDDLE + 1
+_UNITS_AT_ONCE = 64  # their counts stay in the processor's cache
 
 
 def _edges() -> np.ndarray:
@@ -52,16 +53,20 @@ class QuantileSketch:
 
     def update(self, maps: torch.Tensor) -> None:
         """Add finite maps [n, K, h, w] on the CPU, float32."""
-        flat = maps.flatten(2)
-        places = _bins(flat) + torch.arange(len(self.counts))[:, None] * BINS
+        for start in range(0, len(self.counts), _UNITS_AT_ONCE):
+            self._update(slice(start, start + _UNITS_AT_ONCE), maps)
+
+    def _update(self, units: slice, maps: torch.Tensor) -> None:
+        flat = maps[:, units].flatten(2)
+        places = _bins(flat) + torch.arange(flat.shape[1])[:, None] * BINS
         ones = torch.ones(1, dtype=torch.int64).expand(places.numel())
-        torch.from_numpy(self.counts).view(-1).scatter_add_(0, places.flatten(), ones)
-        self.minimum = np.minimum(self.minimum, flat.amin((0, 2)).numpy())
-        self.maximum = np.maximum(self.maximum, flat.amax((0, 2)).numpy())
-        self.positive += (flat > 0).sum((0, 2)).numpy()
+        torch.from_numpy(self.counts[units]).view(-1).scatter_add_(0, places.flatten(), ones)
+        self.minimum[units] = np.minimum(self.minimum[units], flat.amin((0, 2)).numpy())
+        self.maximum[units] = np.maximum(self.maximum[units], flat.amax((0, 2)).numpy())
+        self.positive[units] += (flat > 0).sum((0, 2)).numpy()
         wide = flat.double()
-        self.sums.add(wide.sum(2).numpy())
-        self.squares.add(wide.square().sum(2).numpy())
+        self.sums.add(wide.sum(2).numpy(), (units,))
+        self.squares.add(wide.square().sum(2).numpy(), (units,))
 
     def merge(self, other: QuantileSketch) -> QuantileSketch:
         merged = QuantileSketch(len(self.counts))
