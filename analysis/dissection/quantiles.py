@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.dissection.cache import BLOCK_BYTES, Maps
+from analysis.dissection.iqr import TAIL_FRACTIONS
 from analysis.dissection.sketch import QuantileSketch
 
 LEVELS = np.array([0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1])
@@ -21,7 +22,8 @@ class Distribution:
     `numpy.quantile` (linear interpolation between order statistics), error bound 0 beyond float32
     rounding; sketched: within the bound stated in `analysis.dissection.sketch`.
     histogram [K, B] with edges [K, B + 1] from the unit's minimum to its maximum. mean, std
-    (population), maximum [K]. active_fraction [K]: share of positions above 0.
+    (population), maximum [K]. active_fraction [K]: share of positions above 0. tail [K, L]:
+    quantiles at one minus `iqr.TAIL_FRACTIONS`.
     """
 
     levels: np.ndarray
@@ -33,6 +35,7 @@ class Distribution:
     std: np.ndarray
     maximum: np.ndarray
     active_fraction: np.ndarray
+    tail: np.ndarray
 
 
 def distribution(maps: Maps, quantile: float, memory: int = BLOCK_BYTES) -> Distribution:
@@ -68,6 +71,7 @@ def sketched_distribution(sketch: QuantileSketch, quantile: float) -> Distributi
         std=np.sqrt(np.maximum(sketch.squares.total / count - mean**2, 0)).astype(np.float32),
         maximum=sketch.maximum,
         active_fraction=(sketch.positive / count).astype(np.float32),
+        tail=sketch.quantiles(1 - TAIL_FRACTIONS),
     )
 
 
@@ -92,6 +96,7 @@ def _of_values(values: np.ndarray, quantile: float) -> Distribution:
         std=std.astype(np.float32),
         maximum=values[:, -1].copy(),
         active_fraction=(positive / count).astype(np.float32),
+        tail=_at(values, 1 - TAIL_FRACTIONS),
     )
 
 

@@ -278,6 +278,7 @@ def _layer_result(
         len(concepts),
         grid,
         seed=settings.seed,
+        candidates=values.tail if settings.information_quality else None,
         device=device,
         advance=lambda n: steps.advance(n, f"Comparing {name} with the masks"),
     )
@@ -297,7 +298,7 @@ def _layer_result(
             ),
             len(rows),
         )
-    class_mean = classes.mean
+    class_mean, quality = classes.mean, areas.information
     return LayerResult(
         name=name,
         height=height,
@@ -333,6 +334,13 @@ def _layer_result(
         influence=influence,
         influence_method="exact" if head is not None else "measured",
         influence_images=images,
+        quantile=settings.quantile,
+        iou_shifted=areas.significance.iou,
+        iou_p=areas.significance.p,
+        iou_q=areas.significance.q,
+        iqr=None if quality is None else quality.iqr,
+        iqr_threshold=None if quality is None else quality.threshold,
+        iqr_iou=None if quality is None else quality.iou,
     )
 
 

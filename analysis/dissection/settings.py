@@ -29,6 +29,8 @@ class DissectionSettings:
     statistics: "exact" sorts all cached values of a unit, a few units at a time; "sketch" keeps
         90 kB per unit whatever the number of images, with thresholds within 0.4 % (see
         `analysis.dissection.sketch`).
+    information_quality: also find the threshold per unit and concept that maximises the
+        information quality ratio (see `analysis.dissection.iqr`).
     """
 
     quantile: float = 0.995
@@ -41,6 +43,7 @@ class DissectionSettings:
     cache_folder: Path | None = None
     cache_type: str = "float32"
     statistics: str = "exact"
+    information_quality: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.quantile < 1:
