@@ -12,6 +12,7 @@ from torch import fx, nn
 
 from analysis.models.errors import ModelError
 from analysis.models.flattening import FlatModel, FlatteningError, flatten
+from analysis.models.folding import with_batch_norm_folded
 from analysis.models.hooks import edited, watched
 from analysis.models.memory import remembered
 
@@ -93,7 +94,10 @@ def _copied(output: object) -> object:
 
 @dataclass(frozen=True)
 class Parts:
-    """whole(x) gives logits, maps and what is carried; tail(maps, *carried) gives logits."""
+    """whole(x) gives logits, maps and what is carried; tail(maps, *carried) gives logits.
+
+    In the tail, batch norm is folded into the convolutions, so its values differ by rounding.
+    """
 
     whole: fx.GraphModule
     tail: fx.GraphModule
@@ -160,8 +164,7 @@ def _parts(flat: FlatModel) -> Parts:
     for node in flat.graph.nodes:
         if node in behind and node is not flat.layer:
             _copy(node, tail, copies)
-    tail.lint()
-    return Parts(_whole(flat, carried), fx.GraphModule(flat.root, tail))
+    return Parts(_whole(flat, carried), with_batch_norm_folded(flat.root, tail))
 
 
 def _following(graph: fx.Graph, *first: fx.Node) -> set[fx.Node]:

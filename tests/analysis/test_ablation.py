@@ -57,6 +57,7 @@ def test_it_equals_a_hook_that_writes_zeros(
     image = torch.randn(channels, 32, 32, generator=torch.Generator().manual_seed(1))
     before = image.clone()
     ablator = Ablator(model, layer, batch_size=3)
+    assert ablator.cut(image[None]).split.cuts
     logits, maps = ablator.observe(image)
     torch.testing.assert_close(logits, removed(model, layer, image, []))
     units = len(maps)
