@@ -24,13 +24,13 @@ class Scale:
 
     side: int = 224
     width: int = 64
-    images: int = 64
-    few: int = 8
+    images: int = 32
+    few: int = 4
     units: int = 8
     concepts: int = 10
-    repeats: int = 5
-    slow_repeats: int = 3
-    sizes: tuple[int, ...] = (16, 32, 64)
+    repeats: int = 3
+    slow_repeats: int = 2
+    sizes: tuple[int, ...] = (8, 16, 32, 64)
     unit_sizes: tuple[int, ...] = (256, 512, 1024, 2048)
     concept_sizes: tuple[int, ...] = (5, 10, 20, 40)
 

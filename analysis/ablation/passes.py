@@ -14,7 +14,7 @@ from analysis.ablation.storage import new_array
 from analysis.data import Sample, decode_in_batches, decode_input, to_device
 from analysis.models.ablation import Ablator
 from analysis.models.errors import ModelError
-from analysis.models.hooks import device_of, watched
+from analysis.models.hooks import device_of
 from analysis.models.preprocessing import Preprocessing
 from analysis.models.splitting import Cut
 
@@ -47,16 +47,15 @@ def pooled_maps(
     reader = _Reader(samples, preprocessing, settings, device_of(model), advance)
     logits: list[np.ndarray] = []
     means: np.ndarray | None = None
-    seen: list[torch.Tensor] = []
-    with torch.no_grad(), watched(model, layer, lambda out: seen.append(_pool(out))):
-        for inputs in reader.batches():
-            seen.clear()
-            output = _finite_logits(model(inputs))
-            pooled = seen[0].cpu().numpy()
-            if means is None:
-                means = new_array((len(samples), pooled.shape[1]), settings)
-            means[len(reader.rows) - len(inputs) : len(reader.rows)] = pooled
-            logits.append(output)
+    ablator = Ablator(model, layer, settings.batch_size)
+    for inputs in reader.batches():
+        cut = ablator.cut(inputs)
+        _require_maps(cut, layer)
+        pooled = cut.maps.mean((2, 3), dtype=torch.float64).float().cpu().numpy()
+        if means is None:
+            means = new_array((len(samples), pooled.shape[1]), settings)
+        means[len(reader.rows) - len(inputs) : len(reader.rows)] = pooled
+        logits.append(_finite_logits(cut.logits))
     if means is None:
         raise reader.nothing_read()
     return Pooled(reader.rows, reader.skipped, np.concatenate(logits), means[: len(reader.rows)])
@@ -177,12 +176,6 @@ class _Reader:
     def nothing_read(self) -> AblationError:
         key, reason = self.skipped[0]
         return AblationError(f"No image can be read. The first, {key!r}: {reason}")
-
-
-def _pool(output: object) -> torch.Tensor:
-    if not isinstance(output, torch.Tensor) or output.ndim != 4:
-        raise ModelError("The layer does not give maps [N, K, h, w]. Choose another layer.")
-    return output.mean((2, 3), dtype=torch.float64).float()
 
 
 def _require_maps(cut: Cut, layer: str) -> None:

@@ -26,7 +26,8 @@ _SIZE = torch.ops.aten.sym_size.int
 class Cut:
     """What is known of N images at the cut.
 
-    logits [N, C]; maps [N, K, h, w]: the layer's output, before later layers can change it;
+    logits [N, C]; maps [N, K, h, w]: the layer's output, before later layers can change it
+    (both the model's own up to rounding, see `Parts`);
     carried: the other values [N, ...] that the layers behind the cut need.
     """
 
@@ -96,7 +97,7 @@ def _copied(output: object) -> object:
 class Parts:
     """whole(x) gives logits, maps and what is carried; tail(maps, *carried) gives logits.
 
-    In the tail, batch norm is folded into the convolutions, so its values differ by rounding.
+    Batch norm is folded into the convolutions, so the values differ from the model's by rounding.
     """
 
     whole: fx.GraphModule
@@ -215,8 +216,7 @@ def _whole(flat: FlatModel, carried: Sequence[fx.Node]) -> fx.GraphModule:
                 else copies[node]
             )
     graph.output((logits, kept[flat.layer], *(kept[node] for node in carried)))
-    graph.lint()
-    return fx.GraphModule(flat.root, graph)
+    return with_batch_norm_folded(flat.root, graph)
 
 
 def _works_in_place(graph: fx.Graph) -> bool:
