@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +12,11 @@ from torch import nn
 from analysis.data import Sample, decode_in_batches, decode_input, to_device
 from analysis.dissection.cache import ActivationCache
 from analysis.dissection.classes import ClassSums
+from analysis.dissection.forward import observed
 from analysis.dissection.masks import MaskStore, PackedMask, read_masks
 from analysis.dissection.settings import DissectionError, DissectionSettings
 from analysis.dissection.sketch import QuantileSketch
 from analysis.dissection.topk import TopImages
-from analysis.models.hooks import watched
 from analysis.models.preprocessing import Preprocessing
 
 
@@ -160,6 +159,7 @@ def run_images(
     n_classes: int,
     *,
     batch_size: int,
+    precision: str,
     device: torch.device,
     advance: Callable[[int], None],
 ) -> Pass:
@@ -176,9 +176,10 @@ def run_images(
     def decode(sample: Sample) -> tuple[torch.Tensor, list[PackedMask]]:
         return decode_input(sample, preprocessing), read_masks(sample, concepts, grid)
 
-    with torch.no_grad(), ExitStack() as stack:
-        for collector in collectors:
-            stack.enter_context(watched(model, collector.name, collector.see))
+    example = torch.zeros(preprocessing.channels, *preprocessing.input_size, device=device)
+    layers = {collector.name: collector.see for collector in collectors}
+    casting = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    with torch.no_grad(), observed(model, layers, example) as forward, casting:
         chosen = samples[span.start : span.stop]
         for good, bad in decode_in_batches(chosen, decode, batch_size):
             skipped += [(span[i], chosen[i].key, str(error)) for i, error in bad]
@@ -187,7 +188,7 @@ def run_images(
                 batch = Batch([samples[i] for i in places], places, groups[places])
                 for collector in collectors:
                     collector.expect(batch)
-                output = model(to_device([item[0] for _, item in good], device))
+                output = forward(to_device([item[0] for _, item in good], device))
                 for collector in collectors:
                     collector.expect(None)
                 rows = slice(len(indices), len(indices) + len(good))

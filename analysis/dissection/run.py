@@ -167,6 +167,7 @@ def _collected(
             grid,
             n_classes,
             batch_size=settings.batch_size,
+            precision=settings.precision,
             device=device_of(model),
             advance=lambda n: steps.advance(n, "Reading images"),
         )
@@ -204,7 +205,7 @@ def _run_of(
 
 
 def _shared(settings: DissectionSettings) -> dict[str, Any]:
-    names = ("top_k", "batch_size", "cache_type", "statistics")
+    names = ("top_k", "batch_size", "cache_type", "statistics", "precision")
     return {name: getattr(settings, name) for name in names}
 
 

@@ -31,6 +31,9 @@ class DissectionSettings:
         `analysis.dissection.sketch`).
     information_quality: also find the threshold per unit and concept that maximises the
         information quality ratio (see `analysis.dissection.iqr`).
+    precision: of the pass over the images. "bfloat16" (autocast) keeps 8 bits of each product's
+        factors: each operation is off by about 2^-8 of its value, so near ties among the top images
+        change places. docs/engine.md says by how much on a measured example.
     """
 
     quantile: float = 0.995
@@ -44,6 +47,7 @@ class DissectionSettings:
     cache_type: str = "float32"
     statistics: str = "exact"
     information_quality: bool = False
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         if not 0 < self.quantile < 1:
@@ -55,5 +59,7 @@ class DissectionSettings:
             raise ValueError("iou_cut must lie between 0 and 1.")
         if self.cache_type not in ("float32", "float16"):
             raise ValueError("cache_type must be float32 or float16.")
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError("precision must be float32 or bfloat16.")
         if self.statistics not in ("exact", "sketch"):
             raise ValueError("statistics must be exact or sketch.")
