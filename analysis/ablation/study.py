@@ -15,7 +15,7 @@ from analysis.ablation.passes import Pooled, measured_logits, pooled_maps, unit_
 from analysis.ablation.settings import AblationError, AblationSettings, Fill
 from analysis.data import Sample
 from analysis.dissection.progress import ProgressCallback, Steps, StopCallback
-from analysis.models.layers import Head, head_weights
+from analysis.models.layers import HEAD_TOLERANCE, Head, head_weights
 from analysis.models.preprocessing import Preprocessing
 
 
@@ -208,15 +208,30 @@ def _mean(pooled: np.ndarray) -> np.ndarray:
 def _closed_form(
     pooled: Pooled, head: Head, sets: list[list[int]], fill: np.ndarray
 ) -> Callable[[slice], np.ndarray]:
+    """Logits [s, N, C] for a slice of the sets. Raises AblationError where they do not add up."""
+    _check_sum(pooled, head)
+    means, fills = torch.from_numpy(pooled.means), torch.from_numpy(fill)
     weight = torch.from_numpy(head.weight).double()
-    change = torch.from_numpy(pooled.means).double() - torch.from_numpy(fill).double()
     before = torch.from_numpy(pooled.logits).double()
 
+    def change(units: list[int]) -> torch.Tensor:
+        return (means[:, units].double() - fills[units].double()) @ weight[:, units].T
+
     def logits_after(part: slice) -> np.ndarray:
-        after = [before - change[:, chosen] @ weight[:, chosen].T for chosen in sets[part]]
-        return torch.stack(after).float().numpy()
+        return torch.stack([before - change(chosen) for chosen in sets[part]]).float().numpy()
 
     return logits_after
+
+
+def _check_sum(pooled: Pooled, head: Head) -> None:
+    error = np.abs(pooled.means @ head.weight.T + head.bias - pooled.logits).max()
+    # Large contributions that cancel out leave rounding errors of their own size.
+    scale = max(np.abs(pooled.logits).max(), np.abs(pooled.means).max() * np.abs(head.weight).max())
+    if not error <= HEAD_TOLERANCE * max(scale, 1e-6):
+        raise AblationError(
+            f"The contributions miss the logits by {error:.2g}: the layer does not feed a pooled "
+            "linear head alone. Report this model as a defect."
+        )
 
 
 def _labels(samples: Sequence[Sample], rows: Sequence[int], n_classes: int) -> np.ndarray:

@@ -258,6 +258,27 @@ def test_one_image_and_unreadable_ones(
             ablate(model, layer, [bad], grey32, [[1]])
 
 
+@pytest.mark.parametrize("layer", ["stage2", "stage1"])
+def test_it_is_the_same_each_time(
+    model: nn.Module, samples: list[Sample], grey32: Preprocessing, layer: str
+) -> None:
+    first, second = (ablate_units(model, layer, samples, grey32, fill="mean") for _ in range(2))
+    np.testing.assert_array_equal(first.logits_after(slice(None)), second.logits_after(slice(None)))
+    np.testing.assert_array_equal(first.after.auc, second.after.auc)
+
+
+def test_a_head_that_holds_for_noise_only_is_refused(samples: list[Sample]) -> None:
+    class Bent(Sum):
+        """Linear for the noise that heads are looked for with, not for bright images."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) * torch.where(x.mean((1, 2, 3)) > 5, 2, 1)[:, None]
+
+    bright = Preprocessing((32, 32), 1, (-10.0,), (1.0,))
+    with pytest.raises(AblationError, match="miss the logits"):
+        ablate(networks.seeded(Bent), "relu", samples, bright, [[0]])
+
+
 def test_large_results_go_to_a_file(
     model: nn.Module, samples: list[Sample], grey32: Preprocessing, tmp_path: Path
 ) -> None:
