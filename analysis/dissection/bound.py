@@ -141,12 +141,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, prog="analysis.dissection.bound")
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--units", type=int, default=2_048)
-    parser.add_argument("--cells", type=int, default=7, help="height and width of the maps")
+    parser.add_argument("--cells", type=int, default=4, help="height and width of the maps")
     parser.add_argument("--limit-gb", type=float, default=8.0)
     parser.add_argument("--folder", type=Path, help="where the activation cache goes")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(1)
     found = run(options.images, options.units, options.cells, folder=options.folder)
     peak = found.peak_bytes / 2**30
     logger.info(
