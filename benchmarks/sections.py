@@ -20,13 +20,19 @@ from benchmarks.timing import growth, side_by_side
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured. images: for a pass over the data; few: for the slow peers."""
+    """How much is measured.
+
+    images: for a pass over the data; few: where peers run the whole model for each unit.
+    peer_units: units that peers remove, from which all are extrapolated; units: removed from a
+    layer in the middle.
+    """
 
     side: int = 224
     width: int = 64
     images: int = 32
-    few: int = 4
-    units: int = 8
+    few: int = 2
+    peer_units: int = 8
+    units: int = 32
     concepts: int = 10
     repeats: int = 3
     slow_repeats: int = 2
@@ -36,7 +42,7 @@ class Scale:
 
 
 QUICK = Scale(
-    side=32, width=8, images=6, few=2, units=2, concepts=2, repeats=1, slow_repeats=1,
+    side=32, width=8, images=6, few=2, peer_units=2, units=4, concepts=2, repeats=1, slow_repeats=1,
     sizes=(2, 4), unit_sizes=(8, 16), concept_sizes=(1, 2),
 )  # fmt: skip
 
@@ -102,17 +108,17 @@ def passes(bench: Bench) -> Report:
     ready, read = list(seconds.values())[:2]
     few = bench.inputs(scale.few)
     others = side_by_side(
-        peers(bench.model, LAST, few, range(scale.units), units), scale.slow_repeats
+        peers(bench.model, LAST, few, range(scale.peer_units), units), scale.slow_repeats
     )
     yield from _table_head("way", "to the pass, in memory", "to the pass, read from PNG")
     for name, value in seconds.items():
         yield f"| {name} | {value / ready:.2f} | {value / read:.2f} |"
-    scaled = units / scale.units * scale.images / scale.few
+    scaled = units / scale.peer_units * scale.images / scale.few
     for name, value in others.items():
         name = f"{name}, each of the {units} units ¹"
         yield f"| {name} | {value * scaled / ready:.0f} | {value * scaled / read:.0f} |"
     yield ""
-    yield f"¹ Measured for {scale.units} units on {scale.few} images and multiplied."
+    yield f"¹ Measured for {scale.peer_units} units on {scale.few} images and multiplied."
 
 
 def middle(bench: Bench) -> Report:
@@ -160,7 +166,7 @@ def one_image(bench: Bench) -> Report:
     ways: dict[str, Callable[[], object]] = {
         "forward pass": forward,
         "explain: contributions, maps, removal check": explained,
-        **peers(bench.model, LAST, batch, range(scale.units), 8 * scale.width),
+        **peers(bench.model, LAST, batch, range(scale.peer_units), 8 * scale.width),
     }
     seconds = side_by_side(ways, 3 * scale.repeats)
     once = seconds["forward pass"]
@@ -168,7 +174,7 @@ def one_image(bench: Bench) -> Report:
     for name in list(ways)[:2]:
         yield f"| {name} | {seconds[name] / once:.2f} |"
     for name in list(ways)[2:]:
-        value = seconds[name] / once / scale.units
+        value = seconds[name] / once / scale.peer_units
         yield f"| {name}, per removed set (the check removes 102) | {value:.2f} |"
 
 
@@ -207,7 +213,7 @@ def growths(bench: Bench) -> Report:
     few = samples[: scale.few]
     yield _growth(
         "units, ablation of stage3",
-        tuple(scale.units * factor for factor in (1, 2, 4)),
+        tuple(scale.peer_units * factor for factor in (1, 2, 4, 8)),
         lambda n: ablate(network, "stage3", few, bench.preprocessing, [[k % 8] for k in range(n)]),
         scale.slow_repeats,
     )
