@@ -5,7 +5,7 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test format screenshot numbers
+.PHONY: demo test format screenshot numbers bench
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/python manage.py demo --port $(PORT)
@@ -28,10 +28,17 @@ screenshot: $(VENV)/test-ready
 numbers: $(VENV)/demo-ready
 	$(BIN)/python -m analysis.training.demo_classifier --evaluate demo/phantom_classifier.pt2
 
+bench: $(VENV)/bench-ready
+	@$(BIN)/python -m benchmarks
+
 $(VENV)/demo-ready: pyproject.toml
 	@sh tools/make_venv.sh "$(PYTHON)" "$(VENV)" .
 	@touch $@
 
 $(VENV)/test-ready: pyproject.toml
 	@sh tools/make_venv.sh "$(PYTHON)" "$(VENV)" ".[test]"
+	@touch $@ $(VENV)/demo-ready
+
+$(VENV)/bench-ready: pyproject.toml
+	@sh tools/make_venv.sh "$(PYTHON)" "$(VENV)" ".[bench]"
 	@touch $@ $(VENV)/demo-ready

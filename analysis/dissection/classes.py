@@ -4,36 +4,45 @@ from __future__ import annotations
 
 import numpy as np
 
+from analysis.dissection.sums import ExactSums
+
 
 class ClassSums:
-    """Sums of spatial means and maxima per class, over labelled images."""
+    """Sums of spatial means and maxima per class, over labelled images; exact in any order."""
 
     def __init__(self, units: int, n_classes: int) -> None:
         self.counts = np.zeros(n_classes, np.int64)
-        self._means = np.zeros((units, n_classes))
-        self._maxima = np.zeros((units, n_classes))
+        self.means = ExactSums((units, n_classes))
+        self.maxima = ExactSums((units, n_classes))
 
     def update(self, mean: np.ndarray, maximum: np.ndarray, labels: list[int | None]) -> None:
         """Add a batch: spatial mean and maximum [n, K], class index or None per image."""
-        for row, label in enumerate(labels):
-            if label is not None:
-                self.counts[label] += 1
-                self._means[:, label] += mean[row]
-                self._maxima[:, label] += maximum[row]
+        for label in sorted({label for label in labels if label is not None}):
+            rows = [row for row, other in enumerate(labels) if other == label]
+            self.counts[label] += len(rows)
+            self.means.add(mean[rows], (slice(None), label))
+            self.maxima.add(maximum[rows], (slice(None), label))
+
+    def merge(self, other: ClassSums) -> ClassSums:
+        merged = ClassSums(*self.means.digits.shape[1:])
+        merged.counts = self.counts + other.counts
+        merged.means = self.means.merge(other.means)
+        merged.maxima = self.maxima.merge(other.maxima)
+        return merged
 
     @property
     def mean(self) -> np.ndarray:
         """[K, C] mean over the images of a class of the spatial mean; NaN for empty classes."""
-        return self._divided(self._means)
+        return self._divided(self.means)
 
     @property
     def max_mean(self) -> np.ndarray:
         """[K, C] mean over the images of a class of the spatial maximum; NaN for empty classes."""
-        return self._divided(self._maxima)
+        return self._divided(self.maxima)
 
-    def _divided(self, sums: np.ndarray) -> np.ndarray:
+    def _divided(self, sums: ExactSums) -> np.ndarray:
         counts = np.where(self.counts > 0, self.counts, np.nan)
-        return (sums / counts).astype(np.float32)
+        return (sums.total / counts).astype(np.float32)
 
 
 def selectivity(class_mean: np.ndarray) -> np.ndarray:

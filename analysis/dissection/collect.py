@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,10 +12,11 @@ from torch import nn
 from analysis.data import Sample, decode_in_batches, decode_input, to_device
 from analysis.dissection.cache import ActivationCache
 from analysis.dissection.classes import ClassSums
-from analysis.dissection.masks import PackedMask, read_masks
+from analysis.dissection.forward import observed
+from analysis.dissection.masks import MaskStore, PackedMask, read_masks
 from analysis.dissection.settings import DissectionError, DissectionSettings
+from analysis.dissection.sketch import QuantileSketch
 from analysis.dissection.topk import TopImages
-from analysis.models.hooks import watched
 from analysis.models.preprocessing import Preprocessing
 
 
@@ -23,17 +24,15 @@ class LayerCollector:
     """Collects one layer's maps, top images and class sums from batches in order."""
 
     def __init__(
-        self, name: str, n_samples: int, n_classes: int, settings: DissectionSettings
+        self, name: str, n_rows: int, n_classes: int, settings: DissectionSettings
     ) -> None:
         self.name = name
-        self._n_samples = n_samples
+        self._n_rows = n_rows
         self._n_classes = n_classes
         self._settings = settings
         self._batch: Batch | None = None
-        self._stack = ExitStack()
-        self.cache: ActivationCache
-        self.top: TopImages
-        self.classes: ClassSums
+        self.cache: ActivationCache | None = None
+        self.sums: LayerSums | None = None
 
     def expect(self, batch: Batch | None) -> None:
         """Say which images the next output belongs to; None ends the batch."""
@@ -69,25 +68,61 @@ class LayerCollector:
                 f"Unit {unit} of layer {self.name!r} is not finite on the image "
                 f"{batch.samples[row].key!r}. Check the model's weights and preprocessing."
             )
-        if not hasattr(self, "cache"):
-            self._start(units, height, width)
-        if self.cache.shape[1:] != (units, height, width):
+        maps = output.detach().float().cpu()
+        if self.cache is None or self.sums is None:
+            self.cache, self.sums = self._start(units, height, width)
+        if self.cache.row_shape != (units, height, width):
             raise DissectionError(f"The maps of layer {self.name!r} change size between images.")
-        peak = maximum.float().cpu().numpy()
-        self.cache.append(output.detach().float().cpu().numpy())
-        self.top.update(peak, cell.cpu().numpy(), batch.indices, batch.groups)
-        self.classes.update(mean, peak, [sample.label for sample in batch.samples])
+        self.cache.append(maps.numpy())
+        self.sums.update(maps, mean, maximum.float().cpu().numpy(), cell.cpu().numpy(), batch)
 
-    def _start(self, units: int, height: int, width: int) -> None:
-        shape = (self._n_samples, units, height, width)
-        self.cache = self._stack.enter_context(
-            ActivationCache(shape, self._settings.cache_bytes, self._settings.cache_folder)
+    def _start(self, units: int, height: int, width: int) -> tuple[ActivationCache, LayerSums]:
+        settings = self._settings
+        cache = ActivationCache(
+            (self._n_rows, units, height, width),
+            settings.cache_bytes,
+            settings.cache_folder,
+            settings.cache_type,
         )
-        self.top = TopImages(units, self._settings.top_k)
-        self.classes = ClassSums(units, self._n_classes)
+        sums = LayerSums(
+            TopImages(units, settings.top_k),
+            ClassSums(units, self._n_classes),
+            QuantileSketch(units) if settings.statistics == "sketch" else None,
+        )
+        return cache, sums
 
     def close(self) -> None:
-        self._stack.close()
+        if self.cache is not None:
+            self.cache.close()
+
+
+@dataclass(frozen=True)
+class LayerSums:
+    """What of a layer is kept in fixed memory; parts merge to the whole in any order."""
+
+    top: TopImages
+    classes: ClassSums
+    sketch: QuantileSketch | None
+
+    def update(
+        self,
+        maps: torch.Tensor,
+        mean: np.ndarray,
+        maximum: np.ndarray,
+        cell: np.ndarray,
+        batch: Batch,
+    ) -> None:
+        """Add maps [n, K, h, w]; mean, maximum and the maximum's flat position [n, K]."""
+        self.top.update(maximum, cell, batch.indices, batch.groups)
+        self.classes.update(mean, maximum, [sample.label for sample in batch.samples])
+        if self.sketch is not None:
+            self.sketch.update(maps)
+
+    def merge(self, other: LayerSums) -> LayerSums:
+        sketch = None
+        if self.sketch is not None and other.sketch is not None:
+            sketch = self.sketch.merge(other.sketch)
+        return LayerSums(self.top.merge(other.top), self.classes.merge(other.classes), sketch)
 
 
 class Batch:
@@ -99,63 +134,70 @@ class Batch:
         self.groups = groups
 
 
+@dataclass
 class Pass:
     """What the pass over the images saw.
 
-    logits [N, C] with NaN rows for skipped samples; rows [n]: sample index per readable image, in
-    the order of the caches; masks [n][M]; skipped (key, reason).
+    indices [n]: sample per readable image, in the order of the caches; logits [n, C]; their masks;
+    skipped (index, key, reason).
     """
 
-    def __init__(self, logits: np.ndarray) -> None:
-        self.logits = logits
-        self.rows: list[int] = []
-        self.masks: list[list[PackedMask]] = []
-        self.skipped: list[tuple[str, str]] = []
+    indices: np.ndarray
+    logits: np.ndarray
+    masks: MaskStore
+    skipped: list[tuple[int, str, str]]
 
 
 def run_images(
     model: nn.Module,
     collectors: Sequence[LayerCollector],
     samples: Sequence[Sample],
+    span: range,
     preprocessing: Preprocessing,
     concepts: Sequence[str],
     grid: tuple[int, int],
     n_classes: int,
     *,
     batch_size: int,
+    precision: str,
     device: torch.device,
     advance: Callable[[int], None],
 ) -> Pass:
-    """Run the model over all samples once. `advance(n)` is called after each batch.
+    """Run the model once over the samples of `span`. `advance(n)` is called after each batch.
 
-    Raises DissectionError if no image can be read or the output is not [images, n_classes].
+    Raises DissectionError if the output is not [images, n_classes].
     """
-    seen = Pass(np.full((len(samples), n_classes), np.nan, np.float32))
+    indices: list[int] = []
+    logits = np.empty((len(span), n_classes), np.float32)
+    masks = MaskStore(len(concepts))
+    skipped: list[tuple[int, str, str]] = []
     groups = _group_numbers(samples)
 
     def decode(sample: Sample) -> tuple[torch.Tensor, list[PackedMask]]:
         return decode_input(sample, preprocessing), read_masks(sample, concepts, grid)
 
-    with torch.no_grad(), ExitStack() as stack:
-        for collector in collectors:
-            stack.enter_context(watched(model, collector.name, collector.see))
-        for good, bad in decode_in_batches(samples, decode, batch_size):
-            seen.skipped += [(samples[index].key, str(error)) for index, error in bad]
+    example = torch.zeros(preprocessing.channels, *preprocessing.input_size, device=device)
+    layers = {collector.name: collector.see for collector in collectors}
+    casting = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    with torch.no_grad(), observed(model, layers, example) as forward, casting:
+        chosen = samples[span.start : span.stop]
+        for good, bad in decode_in_batches(chosen, decode, batch_size):
+            skipped += [(span[i], chosen[i].key, str(error)) for i, error in bad]
             if good:
-                indices = np.array([index for index, _ in good])
-                batch = Batch([samples[i] for i in indices], indices, groups[indices])
+                places = np.array([span[i] for i, _ in good])
+                batch = Batch([samples[i] for i in places], places, groups[places])
                 for collector in collectors:
                     collector.expect(batch)
-                logits = model(to_device([item[0] for _, item in good], device))
+                output = forward(to_device([item[0] for _, item in good], device))
                 for collector in collectors:
                     collector.expect(None)
-                seen.logits[indices] = _checked(logits, len(good), n_classes)
-                seen.rows += indices.tolist()
-                seen.masks += [item[1] for _, item in good]
+                rows = slice(len(indices), len(indices) + len(good))
+                logits[rows] = _checked(output, len(good), n_classes)
+                indices += places.tolist()
+                for _, item in good:
+                    masks.append(item[1])
             advance(len(good) + len(bad))
-    if not seen.rows:
-        raise DissectionError(f"No image could be read. The first: {seen.skipped[0][1]}")
-    return seen
+    return Pass(np.array(indices, np.int64), logits[: len(indices)], masks, skipped)
 
 
 def _group_numbers(samples: Sequence[Sample]) -> np.ndarray:

@@ -10,15 +10,18 @@ sparse masks such as lesions: a unit that fires everywhere would not be charged 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from analysis.dissection.cache import ActivationCache
+from analysis.dissection.cache import Maps
+from analysis.dissection.cells import CellCounter
 from analysis.dissection.hotspots import Hotspots
-from analysis.dissection.masks import PackedMask, unpack
+from analysis.dissection.iqr import InformationQuality, JointCounts
+from analysis.dissection.masks import unpack
+from analysis.dissection.significance import ShiftTest, Significance
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Overlap:
 
     iou, iou_chance [K, M]; intersection [K, M]; unit_area [K]; concept_area, concept_images [M].
     iou_chance: each image compared with the masks of another one; NaN with fewer than two images.
+    significance: against shifted masks of the same image. information: None unless asked for.
     """
 
     iou: np.ndarray
@@ -35,25 +39,29 @@ class Overlap:
     unit_area: np.ndarray
     concept_area: np.ndarray
     concept_images: np.ndarray
+    significance: Significance
+    information: InformationQuality | None
 
 
 def overlap(
-    cache: ActivationCache,
+    maps: Maps,
     threshold: np.ndarray,
-    masks: Sequence[Sequence[PackedMask]],
+    masks_of: Callable[[int], dict[int, bytes]],
     n_concepts: int,
     grid: tuple[int, int],
     *,
     seed: int,
+    candidates: np.ndarray | None = None,
     device: torch.device,
     advance: Callable[[int], None],
 ) -> Overlap:
-    """Compare every unit [K thresholds] with every concept; masks [rows][M] as `read_masks` gives.
+    """Compare every unit [K thresholds] with every concept; masks_of(row): concept -> packed mask.
 
+    With candidate thresholds [K, L], the best one per pair by information quality is found too.
     `advance(1)` is called after each image.
     """
-    rows, units, height, width = cache.maps.shape
-    hotspots = Hotspots((height, width), grid, device)
+    rows, units = maps.rows, maps.units
+    hotspots = Hotspots((maps.height, maps.width), grid, device)
     limits = torch.from_numpy(threshold).to(device)
     partner = _other_images(rows, seed)
     unit_area = np.zeros(units, np.int64)
@@ -61,22 +69,32 @@ def overlap(
     chance = np.zeros((units, n_concepts), np.int64)
     concept_area = np.zeros(n_concepts, np.int64)
     concept_images = np.zeros(n_concepts, np.int64)
+    cells = CellCounter((maps.height, maps.width), grid)
+    pixels = cells.pixels()
+    shifts = ShiftTest(units, n_concepts)
+    joint = None if candidates is None else JointCounts(candidates, n_concepts)
+    half = np.random.default_rng(seed).permutation(rows) % 2
     for row in range(rows):
-        own, other = _present(masks[row]), _present(masks[partner[row]])
+        values = maps.row(row)
+        own, other = masks_of(row), masks_of(int(partner[row]))
         fields = [unpack(mask, grid) for mask in (*own.values(), *other.values())]
         for concept, field in zip(own, fields, strict=False):
             concept_area[concept] += int(field.sum())
             concept_images[concept] += 1
         stacked = np.stack(fields) if fields else np.zeros((0, *grid), bool)
-        area, shared = hotspots.count(
-            torch.from_numpy(cache.maps[row]).to(device),
+        area, counts = hotspots.count(
+            torch.from_numpy(values).to(device),
             limits,
-            torch.from_numpy(stacked).to(device),
+            stacked,
         )
-        unit_area += area.cpu().numpy()
-        counts = shared.cpu().numpy()
+        unit_area += area
         intersection[:, list(own.keys())] += counts[:, : len(own)]
         chance[:, list(other.keys())] += counts[:, len(own) :]
+        counted = cells.count(stacked[: len(own)])
+        on = values > threshold[:, None, None]
+        shifts.update(on, counted, list(own), pixels)
+        if joint is not None:
+            joint.update(int(half[row]), values, counted, list(own), pixels)
         advance(1)
     iou_chance = _iou(chance, unit_area, concept_area)
     return Overlap(
@@ -86,11 +104,9 @@ def overlap(
         unit_area=unit_area,
         concept_area=concept_area,
         concept_images=concept_images,
+        significance=shifts.result(),
+        information=None if joint is None else joint.result(),
     )
-
-
-def _present(packed: Sequence[PackedMask]) -> dict[int, bytes]:
-    return {concept: mask for concept, mask in enumerate(packed) if mask is not None}
 
 
 def _other_images(rows: int, seed: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-_ELEMENTS_AT_ONCE = 2**22
+_ELEMENTS_AT_ONCE = 2**18  # stays in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Axis:
 
     before: torch.Tensor
     after: torch.Tensor
-    position: torch.Tensor
     fraction: torch.Tensor
-    group: torch.Tensor
+    position: np.ndarray
+    group: np.ndarray
 
     @classmethod
     def of(cls, cells: int, positions: int, device: torch.device) -> Axis:
@@ -47,9 +47,9 @@ class Axis:
         return cls(
             before=torch.from_numpy(np.maximum(edges - 1, 0)).to(device),
             after=torch.from_numpy(np.minimum(edges, cells - 1)).to(device),
-            position=torch.from_numpy(position).to(device),
             fraction=torch.from_numpy(fraction).to(device),
-            group=torch.from_numpy(group).to(device),
+            position=position,
+            group=group,
         )
 
 
@@ -64,30 +64,35 @@ class Hotspots:
         self._tiles_at_once = max(1, _ELEMENTS_AT_ONCE // tile)
 
     def count(
-        self, maps: torch.Tensor, threshold: torch.Tensor, masks: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self, maps: torch.Tensor, threshold: torch.Tensor, masks: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Area [K] where the upsampled maps exceed threshold [K], and its overlap [K, c] with
         masks [c, H, W] (bool), both int64."""
-        area = torch.zeros(len(maps), dtype=torch.int64, device=maps.device)
-        shared = torch.zeros((len(maps), len(masks)), dtype=torch.int64, device=maps.device)
-        number, tiles = self._covered_tiles(masks)
+        area = np.zeros(len(maps), np.int64)
+        shared = np.zeros((len(maps), len(masks)), np.int64)
+        number, under = self._covered_tiles(masks)
         hot = self._hot_tiles(maps > threshold[:, None, None])
         for unit, row, column in zip(
             *(part.split(self._tiles_at_once) for part in hot), strict=True
         ):
             on = self._tile(maps, unit, row, column) > threshold[unit, None, None]
-            area.index_add_(0, unit, on.sum((1, 2)))
-            chosen = (number[row, column] >= 0).nonzero()[:, 0]
-            under = tiles[number[row[chosen], column[chosen]]]
-            counts = torch.bmm(under, on[chosen].flatten(1).float()[:, :, None])[:, :, 0]
-            shared.index_add_(0, unit[chosen], counts.long())
+            bits = _packed(on.flatten(1).cpu().numpy())
+            units = unit.cpu().numpy()
+            _add_by_unit(area, units, _count_ones(bits))
+            place = number[row.cpu().numpy(), column.cpu().numpy()]
+            chosen = np.flatnonzero(place >= 0)
+            both = bits[chosen, None] & under[place[chosen]]
+            _add_by_unit(shared, units[chosen], _count_ones(both))
         return area, shared
 
     def _hot_tiles(self, hot: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Unit, row group and column group of the tiles with a corner in hot [K, h, w]."""
-        rows = hot[:, self._rows.before] | hot[:, self._rows.after]
-        tiles = rows[:, :, self._columns.before] | rows[:, :, self._columns.after]
-        return torch.nonzero(tiles, as_tuple=True)
+        """Unit (ascending), row group and column group of the tiles with a corner in hot
+        [K, h, w]: cell i is a corner of the groups i and i + 1."""
+        rows, columns = hot.shape[1] + 1, hot.shape[2] + 1
+        unit, row, column = torch.nonzero(hot, as_tuple=True)
+        corner = (unit * rows + row) * columns + column
+        tiles = torch.unique(torch.cat([corner + i * columns + j for i in (0, 1) for j in (0, 1)]))
+        return tiles // (rows * columns), tiles // columns % rows, tiles % columns
 
     def _tile(
         self, maps: torch.Tensor, unit: torch.Tensor, row: torch.Tensor, column: torch.Tensor
@@ -100,20 +105,42 @@ class Hotspots:
 
         def blend(cell_row: torch.Tensor) -> torch.Tensor:
             first, second = maps[unit, cell_row, left], maps[unit, cell_row, right]
-            return ((1 - across) * first[:, None] + across * second[:, None])[:, None, :]
+            return torch.addcmul(first[:, None], across, (second - first)[:, None])[:, None, :]
 
-        return (1 - down) * blend(above) + down * blend(below)
+        upper = blend(above)
+        return (down * (blend(below) - upper)).add_(upper)
 
-    def _covered_tiles(self, masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _covered_tiles(self, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Number of each tile that some mask [c, H, W] reaches, -1 for others, as [rows, columns],
-        and the masks under the numbered tiles, float [tiles, c, R * C]."""
-        marked = masks.any(dim=0).nonzero()
-        shape = (len(self._rows.before), len(self._columns.before))
-        number = torch.full(shape, -1, device=masks.device)
-        number[self._rows.group[marked[:, 0]], self._columns.group[marked[:, 1]]] = 0
-        row, column = (number == 0).nonzero(as_tuple=True)
-        number[row, column] = torch.arange(len(row), device=masks.device)
-        tiles = masks[
-            :, self._rows.position[row][:, :, None], self._columns.position[column][:, None, :]
-        ]
-        return number, tiles.transpose(0, 1).flatten(2).float()
+        and the masks under the numbered tiles as bits [tiles, c, words]."""
+        rows, columns = self._rows, self._columns
+        marked = np.nonzero(masks.any(axis=0))
+        number = np.full((len(rows.position), len(columns.position)), -1)
+        number[rows.group[marked[0]], columns.group[marked[1]]] = 0
+        row, column = np.nonzero(number == 0)
+        number[row, column] = np.arange(len(row))
+        tiles = masks[:, rows.position[row][:, :, None], columns.position[column][:, None, :]]
+        under = tiles.reshape(
+            len(masks), len(row), rows.position.shape[1] * columns.position.shape[1]
+        )
+        return number, _packed(np.ascontiguousarray(under.transpose(1, 0, 2)))
+
+
+def _packed(values: np.ndarray) -> np.ndarray:
+    """Bools [..., n] as bits in words of 64, padded with zeros."""
+    octets = np.packbits(values, axis=-1)
+    spare = -octets.shape[-1] % 8
+    if spare:
+        octets = np.pad(octets, [(0, 0)] * (octets.ndim - 1) + [(0, spare)])
+    return np.ascontiguousarray(octets).view(np.uint64)
+
+
+def _count_ones(words: np.ndarray) -> np.ndarray:
+    return np.bitwise_count(words).sum(axis=-1, dtype=np.int64)
+
+
+def _add_by_unit(total: np.ndarray, units: np.ndarray, counts: np.ndarray) -> None:
+    """Add counts [t, ...] to total[units]; units [t] ascending."""
+    if len(units):
+        starts = np.flatnonzero(np.diff(units, prepend=-1))
+        total[units[starts]] += np.add.reduceat(counts, starts, axis=0)

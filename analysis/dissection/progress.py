@@ -27,3 +27,7 @@ class Steps:
             self._progress(self._done, self._total, message)
         if self._should_stop is not None and self._should_stop():
             raise Cancelled("Stopped on request.")
+
+    def finish(self, message: str) -> None:
+        """The last step."""
+        self.advance(self._total, message)

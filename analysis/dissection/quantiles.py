@@ -1,4 +1,4 @@
-"""What the values of each unit look like over all positions of all images. Exact, not sketched."""
+"""What the values of each unit look like over all positions of all images, exact or sketched."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.dissection.cache import ActivationCache
+from analysis.dissection.cache import BLOCK_BYTES, Maps
+from analysis.dissection.iqr import TAIL_FRACTIONS
+from analysis.dissection.sketch import QuantileSketch
 
 LEVELS = np.array([0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1])
 BINS = 64
-_CHUNK_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class Distribution:
     """Per unit, over ALL positions of ALL images.
 
-    threshold [K]: the settings' quantile. quantiles [K, Q] at `levels` [Q]: as
+    threshold [K]: the settings' quantile. quantiles [K, Q] at `levels` [Q]. Exact: as
     `numpy.quantile` (linear interpolation between order statistics), error bound 0 beyond float32
-    rounding. histogram [K, B] with edges [K, B + 1] from the unit's minimum to its maximum.
-    mean, std (population), maximum [K]. active_fraction [K]: share of positions above 0.
+    rounding; sketched: within the bound stated in `analysis.dissection.sketch`.
+    histogram [K, B] with edges [K, B + 1] from the unit's minimum to its maximum. mean, std
+    (population), maximum [K]. active_fraction [K]: share of positions above 0. tail [K, L]:
+    quantiles at one minus `iqr.TAIL_FRACTIONS`.
     """
 
     levels: np.ndarray
@@ -32,15 +35,18 @@ class Distribution:
     std: np.ndarray
     maximum: np.ndarray
     active_fraction: np.ndarray
+    tail: np.ndarray
 
 
-def distribution(cache: ActivationCache, quantile: float) -> Distribution:
-    """Sort the cached values of a few units at a time; memory stays near 64 MB."""
-    rows, units, height, width = cache.maps.shape
-    chunk = max(1, _CHUNK_BYTES // (4 * rows * height * width))
+def distribution(maps: Maps, quantile: float, memory: int = BLOCK_BYTES) -> Distribution:
+    """Exact: sort the cached values of a few units at a time, within `memory` bytes.
+
+    Maps in a file are read once per `memory` bytes of float32 values.
+    """
+    chunk = max(1, memory // (4 * maps.rows * maps.height * maps.width))
     parts = [
-        _of_values(cache.unit_values(start, min(start + chunk, units)), quantile)
-        for start in range(0, units, chunk)
+        _of_values(maps.unit_values(start, min(start + chunk, maps.units)), quantile)
+        for start in range(0, maps.units, chunk)
     ]
     joined = {
         name: np.concatenate([getattr(part, name) for part in parts])
@@ -48,6 +54,25 @@ def distribution(cache: ActivationCache, quantile: float) -> Distribution:
         if name != "levels"
     }
     return Distribution(levels=LEVELS, **joined)
+
+
+def sketched_distribution(sketch: QuantileSketch, quantile: float) -> Distribution:
+    """From a sketch. Mean, std, maximum and active_fraction are exact up to float rounding."""
+    count = sketch.counts[0].sum()
+    mean = sketch.sums.total / count
+    edges = np.linspace(sketch.minimum, sketch.maximum, BINS + 1, axis=1, dtype=np.float32)
+    return Distribution(
+        levels=LEVELS,
+        threshold=sketch.quantiles(np.array([quantile]))[:, 0],
+        quantiles=sketch.quantiles(LEVELS),
+        edges=edges,
+        histogram=sketch.histogram(edges),
+        mean=mean.astype(np.float32),
+        std=np.sqrt(np.maximum(sketch.squares.total / count - mean**2, 0)).astype(np.float32),
+        maximum=sketch.maximum,
+        active_fraction=(sketch.positive / count).astype(np.float32),
+        tail=sketch.quantiles(1 - TAIL_FRACTIONS),
+    )
 
 
 def _of_values(values: np.ndarray, quantile: float) -> Distribution:
@@ -71,6 +96,7 @@ def _of_values(values: np.ndarray, quantile: float) -> Distribution:
         std=std.astype(np.float32),
         maximum=values[:, -1].copy(),
         active_fraction=(positive / count).astype(np.float32),
+        tail=_at(values, 1 - TAIL_FRACTIONS),
     )
 
 

@@ -37,6 +37,11 @@ class LayerResult:
     influence [K, C]: mean over images of logit with the unit minus logit with its map set to zero.
     influence_method: "exact" (closed form, all images) or "measured" (by ablation on
     influence_images images).
+
+    None in results of earlier versions: quantile (of the threshold); iou_shifted [K, M], the IoU
+    that masks shifted within their images are expected to give, and iou_p, iou_q [K, M], bound of
+    the p-value and q-value against them (see `analysis.dissection.significance`). None unless asked
+    for: iqr, iqr_threshold, iqr_iou [K, M] (see `analysis.dissection.iqr`).
     """
 
     name: str
@@ -73,6 +78,13 @@ class LayerResult:
     influence: np.ndarray
     influence_method: str
     influence_images: int
+    quantile: float | None = None
+    iou_shifted: np.ndarray | None = None
+    iou_p: np.ndarray | None = None
+    iou_q: np.ndarray | None = None
+    iqr: np.ndarray | None = None
+    iqr_threshold: np.ndarray | None = None
+    iqr_iou: np.ndarray | None = None
 
     @property
     def units(self) -> int:
@@ -83,11 +95,13 @@ class LayerResult:
         arrays: dict[str, Any] = {"format": np.array(FORMAT)}
         for field in fields(self):
             value = getattr(self, field.name)
+            if value is None:
+                continue
             if field.name != "head":
                 arrays[field.name] = np.asarray(
                     value, dtype=np.str_ if field.name in _TEXT else None
                 )
-            elif value is not None:
+            else:
                 arrays["head_weight"], arrays["head_bias"] = value.weight, value.bias
         np.savez_compressed(path, **arrays)
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from analysis.errors import AnalysisError
 from analysis.explanation.predict import softmax
-from analysis.explanation.removal import Removal, check_removal
+from analysis.explanation.removal import Removal, RemovalError, check_removal
 from analysis.models.ablation import Ablator
 from analysis.models.hooks import device_of
 from analysis.models.layers import head_weights
@@ -67,7 +67,8 @@ def explain(
     """
     inputs = torch.from_numpy(preprocessing.apply(image)).to(device_of(model))
     ablator = Ablator(model, layer, batch_size)
-    logits_tensor, maps = ablator.observe(inputs)
+    cut = ablator.cut(inputs[None])
+    logits_tensor, maps = cut.logits[0], cut.maps[0]
     if maps.ndim != 3:
         raise ExplanationError(f"The layer {layer!r} does not give maps. Choose another layer.")
     logits = logits_tensor.float().cpu().numpy()
@@ -83,8 +84,21 @@ def explain(
         effects_all = head.weight.T.astype(np.float64) * mean[:, None]
         _check_sum(effects_all, head.bias, logits)
     else:
-        effects_all = ablator.effects(inputs).cpu().numpy()
+        effects_all = ablator.unit_effects(cut).cpu().numpy()
     activation = maps.abs().flatten(1).mean(1).float().cpu().numpy()
+    try:
+        removal = check_removal(
+            ablator,
+            cut,
+            activation,
+            target,
+            named_units,
+            n_random,
+            seed,
+            additive=effects_all if head is not None else None,
+        )
+    except RemovalError as error:
+        raise ExplanationError(str(error)) from error
     limit = float(np.finfo(np.float16).max)
     return Evidence(
         logits=logits,
@@ -95,7 +109,7 @@ def explain(
         effects=effects_all[:, target].astype(np.float32),
         effects_all=effects_all.astype(np.float32),
         maps=maps.float().clamp(-limit, limit).cpu().numpy().astype(np.float16),
-        removal=check_removal(ablator, inputs, activation, target, named_units, n_random, seed),
+        removal=removal,
     )
 
 

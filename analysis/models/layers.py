@@ -15,6 +15,7 @@ from torch import nn
 
 from analysis.models.errors import ModelError
 from analysis.models.hooks import device_of, watched
+from analysis.models.memory import remembered
 from analysis.models.preprocessing import Preprocessing
 
 HEAD_TOLERANCE = 1e-3
@@ -115,11 +116,16 @@ def head_weights(
 
     Every parameter of the fitting size is a candidate; one counts only if, on noise images,
     bias + W·mean(a) equals the model's logits (HEAD_TOLERANCE). `input_shape` is (C, H, W); it may
-    be left out for exported models, which know theirs.
+    be left out for exported models, which know theirs. The answer is remembered until the model's
+    weights change.
     """
     shape = input_shape or exported_input_shape(model)
     if shape is None:
         raise ModelError("Give input_shape=(channels, height, width): the model does not state it.")
+    return remembered(model, ("head", layer, shape), lambda: _find_head(model, layer, shape))
+
+
+def _find_head(model: nn.Module, layer: str, shape: tuple[int, int, int]) -> Head | None:
     seen: list[torch.Tensor] = []
 
     def see(output: object) -> None:

@@ -10,7 +10,8 @@ from analysis.data import Sample, read_sample
 from analysis.dissection import Cancelled
 from analysis.explanation import ExplanationError, explain, predict
 from analysis.explanation.predict import softmax
-from analysis.explanation.removal import random_sets
+from analysis.explanation.removal import RemovalError, check_removal, random_sets
+from analysis.models.ablation import Ablator
 from analysis.models.loading import load_model
 from analysis.models.preprocessing import Preprocessing
 from tests.analysis import networks, pictures
@@ -121,6 +122,32 @@ def test_removal_is_real(
     random_drops = removal.probability_before - removal.random_probability_after
     assert removal.n_random == len(random_drops) == 10
     assert removal.rank == pytest.approx((1 + (random_drops >= drop).sum()) / 11)
+
+
+def test_random_removals_equal_really_removing_them(
+    model: nn.Module, image: np.ndarray, grey32: Preprocessing
+) -> None:
+    """Behind a pooled linear head their logits come from the contributions."""
+    evidence = explain(model, "stage2", image, grey32, target=1, named_units=[4, 7], n_random=9)
+    inputs = torch.from_numpy(grey32.apply(image))
+    _, maps = Ablator(model, "stage2").observe(inputs)
+    activation = maps.abs().flatten(1).mean(1).numpy()
+    sets = random_sets(activation, [4, 7], 9, np.random.default_rng(0))
+    for chosen, probability in zip(sets, evidence.removal.random_probability_after, strict=True):
+        logits = with_only(model, "stage2", inputs, [k for k in range(12) if k not in chosen])
+        assert probability == pytest.approx(float(softmax(logits)[1]), rel=1e-3)
+
+
+def test_contributions_that_do_not_foretell_the_removal_are_refused(
+    model: nn.Module, image: np.ndarray, grey32: Preprocessing
+) -> None:
+    inputs = torch.from_numpy(grey32.apply(image))
+    ablator = Ablator(model, "stage1")
+    cut = ablator.cut(inputs[None])
+    with pytest.raises(RemovalError, match="other logits"):
+        check_removal(
+            ablator, cut, np.ones(8, np.float32), 0, [1], 5, 0, additive=np.full((8, 3), 0.2)
+        )
 
 
 class OneCause(nn.Module):

@@ -114,3 +114,20 @@ def test_a_model_without_a_layer_to_dissect_is_refused(grey32: Preprocessing) ->
 def test_an_unknown_layer_is_named(resnet: nn.Module) -> None:
     with pytest.raises(ModelError, match="no layer named 'stage9'"):
         head_weights(resnet, "stage9")
+
+
+def test_a_head_is_looked_for_once_until_the_weights_change() -> None:
+    network = networks.small_resnet()
+    runs: list[int] = []
+    network.register_forward_hook(lambda *_a: runs.append(1))
+    first = head_weights(network, "stage2", (1, 32, 32))
+    assert head_weights(network, "stage2", (1, 32, 32)) is first
+    assert head_weights(network, "stage1", (1, 32, 32)) is None
+    assert head_weights(network, "stage1", (1, 32, 32)) is None
+    assert len(runs) == 2
+    with torch.no_grad():
+        network.fc.weight.mul_(3)
+    changed = head_weights(network, "stage2", (1, 32, 32))
+    assert first is not None
+    assert changed is not None
+    np.testing.assert_allclose(changed.weight, 3 * first.weight, rtol=1e-6)
