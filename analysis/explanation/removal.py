@@ -127,10 +127,12 @@ def random_sets(
 ) -> list[list[int]]:
     """Distinct random sets of len(named) units that are not named, matched in activation.
 
-    For each named unit, strongest first, one unit is drawn from the eight not yet drawn others
-    whose activation is nearest to it. Where the named units are the strongest of the layer, no
-    equally strong others exist; `Removal.random_activation` says how close the match came. Fewer
-    than `n_random` sets come back where there are not enough different ones.
+    For each named unit, strongest first, one unit is drawn from the not yet drawn others whose
+    activation is nearest to it: from the eight nearest, or as many more as it takes for `n_random`
+    different sets to exist (one named unit is compared with each of the 100 nearest). Where the
+    named units are the strongest of the layer, no equally strong others exist;
+    `Removal.random_activation` says how close the match came. Fewer than `n_random` sets come back
+    where there are not enough different ones.
     """
     others = np.setdiff1d(np.arange(len(activation)), named)
     size = len(named)
@@ -142,17 +144,26 @@ def random_sets(
         for unit in order
     }
     possible = math.comb(len(others), size)
+    reach = _reach(size, len(others), n_random)
     found: dict[frozenset[int], list[int]] = {}
     for _ in range(20 * n_random):
         if len(found) >= min(n_random, possible):
             break
         chosen: list[int] = []
         for unit in order:
-            candidates = nearest[unit][: _NEIGHBOURS + len(chosen)].tolist()
-            near = [other for other in candidates if other not in chosen][:_NEIGHBOURS]
+            candidates = nearest[unit][: reach + len(chosen)].tolist()
+            near = [other for other in candidates if other not in chosen][:reach]
             chosen.append(near[generator.integers(len(near))])
         found.setdefault(frozenset(chosen), chosen)
     return [sorted(chosen) for chosen in found.values()]
+
+
+def _reach(size: int, others: int, n_random: int) -> int:
+    """How many nearest units to draw from, so that `n_random` sets of `size` can differ."""
+    reach = _NEIGHBOURS
+    while reach < others and math.comb(reach, size) < n_random:
+        reach += 1
+    return reach
 
 
 def _matching(activation: np.ndarray, named: list[int], sets: list[list[int]]) -> float:

@@ -217,6 +217,16 @@ def test_random_sets_are_other_units_of_like_activation() -> None:
     assert np.std(totals) < 0.5 * np.std(unmatched)
 
 
+def test_a_single_named_unit_has_enough_random_sets_to_be_supported() -> None:
+    generator = np.random.default_rng(0)
+    activation = generator.random(96)
+    for named, fewest in (([11], 90), ([11, 12], 95), ([1, 2, 3], 95)):
+        sets = random_sets(activation, named, 100, generator)
+        assert len(sets) >= fewest
+        assert len({tuple(chosen) for chosen in sets}) == len(sets)
+        assert all(len(chosen) == len(named) and not set(chosen) & set(named) for chosen in sets)
+
+
 def test_it_is_the_same_for_a_seed(
     model: nn.Module, image: np.ndarray, grey32: Preprocessing
 ) -> None:

@@ -196,7 +196,7 @@ def test_an_explanation_of_a_vanished_layer_fails_with_words(world: World) -> No
 
 def test_images_none_of_which_can_be_read_end_in_words(world: World) -> None:
     for image in world.dataset.images.all():
-        with image.file.storage.open(image.file.name, "wb") as file:
+        with image.file.storage.open(image.file.name or "", "wb") as file:
             file.write(b"no image")
     job = start_prediction(
         project=world.project,
