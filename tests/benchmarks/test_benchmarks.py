@@ -34,7 +34,6 @@ def test_samples_are_the_same_for_a_seed() -> None:
 
 
 def test_the_peers_do_the_same_work() -> None:
-    pytest.importorskip("captum", reason="captum comes with the extra named bench")
     model = exported("resnet18", 4, 32)
     inputs = torch.randn(2, 3, 32, 32)
     removed = hook_loop(model, "stage3", inputs, [0, 3])
