@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import special
 from torch import nn
 
 from analysis.data import Sample, decode_in_batches, decode_input, to_device
@@ -31,9 +32,7 @@ class Predictions:
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Softmax over the last axis, computed in float64, returned as float32."""
-    wide = logits.astype(np.float64)
-    powers = np.exp(wide - wide.max(axis=-1, keepdims=True))
-    return (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)
+    return np.asarray(special.softmax(logits.astype(np.float64), axis=-1), np.float32)
 
 
 def predict(

@@ -12,8 +12,6 @@ from analysis.phantoms.findings import towards_nipple
 Points = NDArray[np.float64]
 
 BENIGN = ("vascular", "coarse", "large-rod-like", "round", "rim")
-SUSPICIOUS = ("amorphous", "fine-pleomorphic", "fine-linear")
-DISTRIBUTIONS = ("grouped", "linear", "segmental", "regional")
 
 
 @dataclass(frozen=True)

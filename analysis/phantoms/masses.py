@@ -16,8 +16,6 @@ from analysis.phantoms.drawing import (
 )
 from analysis.phantoms.findings import local_grid
 
-SHAPES = ("oval", "round", "irregular")
-MARGINS = ("circumscribed", "obscured", "microlobulated", "indistinct", "spiculated")
 BRIGHTNESS = {"high": 0.35, "equal": 0.27, "low": 0.18, "fat-containing": 0.20}
 EDGE = {
     "circumscribed": 0.7,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import special
 from torch import nn
 from torch.nn import functional
 
@@ -127,8 +128,7 @@ def logits_of(
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     """Probabilities ``[N, C]`` of logits ``[N, C]``, in double precision so that rows sum to 1."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
+    return np.asarray(special.softmax(logits.astype(np.float64), axis=1))
 
 
 def _autocast(device: torch.device) -> AbstractContextManager[object]:

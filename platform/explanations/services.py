@@ -9,6 +9,7 @@ from django.core.files.base import ContentFile
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
+from scipy.special import softmax
 
 from accounts.models import User
 from annotation.models import Label
@@ -75,7 +76,7 @@ def save_cases(run: PredictionRun, images: Sequence[Image], logits: np.ndarray) 
             model_id=run.model_id,
             image=image,
             logits=[float(value) for value in row],
-            probabilities=[float(value) for value in _softmax(row)],
+            probabilities=[float(value) for value in softmax(row.astype(np.float64))],
             predicted=int(np.argmax(row)),
         )
         for image, row in zip(images, logits, strict=True)
@@ -88,11 +89,6 @@ def save_cases(run: PredictionRun, images: Sequence[Image], logits: np.ndarray) 
         update_fields=["logits", "probabilities", "predicted"],
     )
     return len(cases)
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits.astype(np.float64) - logits.max())
-    return powers / powers.sum()
 
 
 def request_explanation(*, case: Case, layer: Layer, target: int, user: User | None) -> Explanation:
