@@ -21,6 +21,8 @@ def celery_worker(django_db_setup: None) -> Iterator[Child]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", address_of_test_database())
+        # Small, so that dissections of tests have several parts.
+        patch.setenv("UNITSCOPE_SHARD_IMAGES", "64")
         child = worker("test")
     yield child
     child.stop()

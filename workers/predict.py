@@ -22,7 +22,6 @@ def run(job: Job, reporter: Reporter) -> None:
     images = list(
         task.dataset.images.filter(split=task.split)
         .exclude(cases__model=task.model)
-        .prefetch_related("masks__concept")
         .order_by("name")
     )
     if not images:

@@ -38,5 +38,5 @@ def run(job: Job) -> None:
         services.finish(job, Job.State.FAILED, error=UNEXPECTED.format(error=name))
         raise
     else:
-        reporter.log("Finished.")
-        services.finish(job, Job.State.SUCCEEDED)
+        if services.finish(job, Job.State.SUCCEEDED):
+            reporter.log("Finished.")

@@ -1,6 +1,6 @@
 """Images of the database as the samples that analysis/ reads."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -10,8 +10,12 @@ from analysis.data import Sample
 from catalog.models import Image
 
 
-def samples_of(images: Iterable[Image], class_names: Sequence[str] = ()) -> list[Sample]:
-    """One sample per image; masks need `prefetch_related("masks__concept")`.
+def samples_of(
+    images: Sequence[Image], class_names: Sequence[str] = (), with_masks: range = range(0)
+) -> list[Sample]:
+    """One sample per image, with masks for the places `with_masks`.
+
+    These need `prefetch_related("masks__concept")`.
 
     A label is the place of the image's class among `class_names`, the model's: a dataset may list
     its classes in another order. Images of a class that is not among them carry no label.
@@ -24,10 +28,14 @@ def samples_of(images: Iterable[Image], class_names: Sequence[str] = ()) -> list
             suffix=Path(image.file.name or "").suffix.lower(),
             group=image.patient,
             label=places.get(image.class_name or ""),
-            masks={mask.concept.key: _opener(mask.file) for mask in image.masks.all()},
+            masks=_masks_of(image) if place in with_masks else {},
         )
-        for image in images
+        for place, image in enumerate(images)
     ]
+
+
+def _masks_of(image: Image) -> dict[str, Callable[[], BinaryIO]]:
+    return {mask.concept.key: _opener(mask.file) for mask in image.masks.all()}
 
 
 def _opener(file: FieldFile) -> Callable[[], BinaryIO]:

@@ -46,9 +46,9 @@ def observed(
         return
 
     def run(inputs: torch.Tensor) -> object:
-        logits, *outputs = folded(inputs)
+        logits, *outputs = folded(_laid_out(inputs))
         for see, output in zip(layers.values(), outputs, strict=True):
-            see(output)
+            see(output.contiguous() if isinstance(output, torch.Tensor) else output)
         return logits
 
     yield run
@@ -112,8 +112,13 @@ def _agree(
         expected = [model(inputs.clone()), *(seen[name] for name in layers)]
         return all(
             isinstance(one, torch.Tensor) and _close(other, one)
-            for one, other in zip(expected, folded(inputs.clone()), strict=True)
+            for one, other in zip(expected, folded(_laid_out(inputs.clone())), strict=True)
         )
+
+
+def _laid_out(inputs: torch.Tensor) -> torch.Tensor:
+    """With the channels of a pixel side by side, which convolutions are fastest on."""
+    return inputs.contiguous(memory_format=torch.channels_last)
 
 
 def _close(got: torch.Tensor, expected: torch.Tensor) -> bool:

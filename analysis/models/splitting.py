@@ -64,7 +64,7 @@ class Split:
         """
         with torch.no_grad():
             if self._parts is not None:
-                logits, maps, *carried = self._parts.whole(inputs.clone())
+                logits, maps, *carried = self._parts.whole(_laid_out(inputs))
                 return Cut(self, logits, maps, tuple(carried))
             seen: list[object] = []
             with watched(self._model, self._layer, lambda out: seen.append(_copied(out))):
@@ -87,6 +87,13 @@ class Split:
                 return self._parts.tail(maps, *carried)
             with edited(self._model, self._layer, lambda _out: maps):
                 return self._model(carried[0])
+
+
+def _laid_out(inputs: torch.Tensor) -> torch.Tensor:
+    """A copy, in a batch with the channels of a pixel side by side: convolutions are faster so."""
+    return inputs.clone(
+        memory_format=torch.channels_last if len(inputs) > 1 else torch.contiguous_format
+    )
 
 
 def _copied(output: object) -> object:

@@ -1,5 +1,6 @@
 """What admins bring: projects, vocabularies, models and datasets."""
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
@@ -11,6 +12,14 @@ class Vocabulary(models.Model):
     name = models.CharField(max_length=120)
     version = models.CharField(max_length=40)
     source = models.TextField(blank=True, help_text="Where the terms come from.")
+    owner = models.ForeignKey(
+        "Project",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="own_vocabularies",
+        help_text="The project that may edit it; none for those that Unitscope ships.",
+    )
 
     class Meta:
         verbose_name_plural = "vocabularies"
@@ -49,6 +58,28 @@ class Term(models.Model):
         return self.name
 
 
+class VocabularyRelease(models.Model):
+    """All terms of a vocabulary as they read when a version of it was published. Never changed."""
+
+    vocabulary = models.ForeignKey(Vocabulary, models.CASCADE, related_name="releases")
+    version = models.CharField(max_length=40)
+    content = models.JSONField(help_text="The terms, as the JSON export writes them.")
+    note = models.TextField(blank=True, help_text="What is new in it.")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["vocabulary", "-created"]
+        constraints = [
+            models.UniqueConstraint(fields=["vocabulary", "version"], name="one_release_version")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.vocabulary.name} {self.version}"
+
+
 class TermMapping(models.Model):
     """What a term of an older lexicon is called in this vocabulary (e.g. DDSM `ill_defined`)."""
 
@@ -75,6 +106,10 @@ class Project(models.Model):
     name = models.CharField(max_length=120)
     description = models.TextField(blank=True)
     vocabulary = models.ForeignKey(Vocabulary, models.PROTECT, related_name="projects")
+    blinded = models.BooleanField(
+        default=True,
+        help_text="Experts see no score, class or colleague's answer before they answer a unit.",
+    )
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -108,6 +143,14 @@ class TrainedModel(models.Model):
         max_length=20, choices=ImportState.choices, default=ImportState.CHECKING
     )
     message = models.TextField(blank=True)
+    control_of = models.ForeignKey(
+        "self",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="controls",
+        help_text="The model whose shuffled weights it has: its units are controls for readers.",
+    )
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:

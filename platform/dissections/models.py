@@ -29,6 +29,24 @@ class Dissection(models.Model):
         return f"{self.model} over {self.dataset}"
 
 
+class Shard(models.Model):
+    """A range of a dissection's images, run by one task. Its files go once all is published."""
+
+    dissection = models.ForeignKey(Dissection, models.CASCADE, related_name="shards")
+    start = models.PositiveIntegerField(help_text="First image, in the dissection's order.")
+    stop = models.PositiveIntegerField(help_text="One after the last image.")
+    folder = models.CharField(max_length=255, blank=True, help_text="Empty until it is computed.")
+
+    class Meta:
+        ordering = ["dissection", "start"]
+        constraints = [
+            models.UniqueConstraint(fields=["dissection", "start"], name="one_shard_start")
+        ]
+
+    def __str__(self) -> str:
+        return f"images {self.start + 1}–{self.stop}"
+
+
 class Layer(models.Model):
     dissection = models.ForeignKey(Dissection, models.CASCADE, related_name="layers")
     name = models.CharField(max_length=160)

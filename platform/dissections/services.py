@@ -71,13 +71,17 @@ def start_dissection(
     return dissection
 
 
+def folder_of(dissection: Dissection) -> str:
+    """Where the dissection's files are stored."""
+    return f"projects/{dissection.project.slug}/dissections/{dissection.pk}"
+
+
 def images_of(dissection: Dissection) -> list[Image]:
-    """The images that the dissection runs over, in the order its arrays index them."""
-    return list(
-        dissection.dataset.images.filter(split__in=dissection.splits)
-        .prefetch_related("masks__concept")
-        .order_by("name")
-    )
+    """The images that the dissection runs over, in the order its arrays index them.
+
+    Masks are for the caller to prefetch, for the images where it needs them.
+    """
+    return list(dissection.dataset.images.filter(split__in=dissection.splits).order_by("name"))
 
 
 @transaction.atomic
@@ -112,7 +116,7 @@ def publish(
             is_head_input=result.head is not None,
             influence_method=result.influence_method,
         )
-        folder = f"projects/{dissection.project.slug}/dissections/{dissection.pk}"
+        folder = folder_of(dissection)
         with files[name].open("rb") as file:
             layer.arrays.save(f"{folder}/{layer.position}.npz", File(file), save=False)
         layer.save()

@@ -20,8 +20,8 @@ class JobSerializer(serializers.ModelSerializer):
     class Meta:
         model = Job
         fields = [
-            "id", "project", "kind", "title", "target_id", "state", "cancel_requested", "stage",
-            "done", "total", "percent", "error", "attempt", "created_by", "created", "started",
+            "id", "project", "parent", "kind", "title", "target_id", "state", "cancel_requested",
+            "stage", "done", "total", "percent", "error", "attempt", "created_by", "created", "started",
             "finished",
         ]  # fmt: skip
         read_only_fields = fields
@@ -36,9 +36,13 @@ class JobDetailSerializer(JobSerializer):
 class JobFilter(django_filters.FilterSet):
     project = django_filters.CharFilter("project__slug", label="Slug of the project.")
 
+    is_part = django_filters.BooleanFilter(
+        "parent", "isnull", exclude=True, label="Parts of other jobs, or whole jobs only."
+    )
+
     class Meta:
         model = Job
-        fields = ["kind", "state", "target_id"]
+        fields = ["kind", "state", "target_id", "parent"]
 
 
 class JobStateError(APIException):

@@ -16,19 +16,29 @@ class Job(models.Model):
         CHECK_MODEL = "check_model", "Check a model"
         IMPORT_DATASET = "import_dataset", "Import a dataset"
         DISSECT = "dissect", "Dissect a model"
+        DISSECT_SHARD = "dissect_shard", "Run a model over a share of the images"
         PREDICT = "predict", "Predict cases"
         EXPLAIN = "explain", "Explain a case"
+        MAKE_CONTROL = "make_control", "Make an untrained control of a model"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Queued"
         RUNNING = "running", "Running"
+        WAITING = "waiting", "Waiting for its parts"
         SUCCEEDED = "succeeded", "Succeeded"
         FAILED = "failed", "Failed"
         CANCELLED = "cancelled", "Cancelled"
 
-    ACTIVE: ClassVar = (State.QUEUED, State.RUNNING)
+    ACTIVE: ClassVar = (State.QUEUED, State.RUNNING, State.WAITING)
 
     project = models.ForeignKey("catalog.Project", models.CASCADE, related_name="jobs")
+    parent = models.ForeignKey(
+        "self",
+        models.CASCADE,
+        null=True,
+        related_name="parts",
+        help_text="The job it is a part of.",
+    )
     kind = models.CharField(max_length=20, choices=Kind.choices)
     title = models.CharField(max_length=200)
     target_id = models.BigIntegerField(help_text="Primary key of the object the job works on.")

@@ -13,13 +13,21 @@ SHOW_ACTIVE, SHOW_FAILED = "active", "failed"
 
 
 def job_list(project: Project, show: str = "") -> QuerySet[Job]:
-    """The project's jobs, newest first; `show` narrows them to active or failed ones."""
-    jobs = Job.objects.filter(project=project).select_related("created_by").defer("log")
+    """The project's jobs without their parts, newest first; `show`: active or failed ones only."""
+    jobs = (
+        Job.objects.filter(project=project, parent=None).select_related("created_by").defer("log")
+    )
     if show == SHOW_ACTIVE:
         return jobs.filter(state__in=Job.ACTIVE)
     if show == SHOW_FAILED:
         return jobs.filter(state__in=[Job.State.FAILED, Job.State.CANCELLED])
     return jobs
+
+
+def parts_of(job: Job) -> list[Job]:
+    """The parts of a job in the order of the work; of a part that was done anew, the last."""
+    latest = {part.target_id: part for part in job.parts.defer("log").order_by("pk")}
+    return [latest[target] for target in sorted(latest)]
 
 
 def queue_hint(job: Job, now: datetime | None = None) -> str:
@@ -30,6 +38,9 @@ def queue_hint(job: Job, now: datetime | None = None) -> str:
             "The worker of this job has gone silent. Another worker takes the job over by itself; "
             "you can also cancel it."
         )
+    if job.state == Job.State.WAITING:
+        part = job.parts.filter(state__in=Job.ACTIVE).order_by("-state", "pk").first()
+        return queue_hint(part, now) if part else ""
     if job.state != Job.State.QUEUED or now - job.queued <= QUEUED_TOO_LONG:
         return ""
     if Job.objects.filter(state=Job.State.RUNNING, heartbeat__gt=now - STALE_AFTER).exists():

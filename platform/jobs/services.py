@@ -1,10 +1,12 @@
 """Starting, cancelling and retrying jobs, and what a worker reports about them."""
 
 import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from celery import current_app
 from django.db import transaction
-from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
+from django.db.models import Case, Count, F, Q, QuerySet, Sum, TextField, Value, When
 from django.db.models.functions import Concat, Right
 from django.utils import timezone
 from kombu.exceptions import OperationalError
@@ -20,9 +22,13 @@ QUEUES = {
     Job.Kind.IMPORT_DATASET: "default",
     Job.Kind.CHECK_MODEL: "gpu",
     Job.Kind.DISSECT: "gpu",
+    Job.Kind.DISSECT_SHARD: "gpu",
     Job.Kind.PREDICT: "gpu",
     Job.Kind.EXPLAIN: "gpu",
+    Job.Kind.MAKE_CONTROL: "gpu",
 }
+# Redis serves 0 first: a clinician's explanation goes ahead of the many parts of a dissection.
+PART_PRIORITY, WHOLE_PRIORITY = 9, 0
 LOG_CHARACTERS = 50_000
 BROKER_DOWN = (
     "The job could not be handed to a worker, because Redis does not answer. Tell whoever runs "
@@ -40,6 +46,15 @@ class JobError(ValueError):
     """The request does not fit the job's state; the message is for people."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """A share of a job's work: what it works on, its title, and how many steps it has."""
+
+    target_id: int
+    title: str
+    steps: int
+
+
 def start(
     *, project: Project, kind: Job.Kind, target_id: int, title: str, user: User | None
 ) -> Job:
@@ -51,6 +66,34 @@ def start(
     return job
 
 
+@transaction.atomic
+def split(*, job: Job, kind: Job.Kind, parts: Iterable[Part]) -> bool:
+    """Hand the work of a running job to parts that any worker can take.
+
+    The job waits, and runs again once its parts have ended; a part that fails fails the job.
+    Returns False, with nothing done, where this attempt should stop (cancelled or taken over).
+    """
+    waiting = _attempt(job).filter(cancel_requested=False).update(state=Job.State.WAITING)
+    if not waiting:
+        return False
+    created = Job.objects.bulk_create(
+        Job(
+            project=job.project,
+            parent=job,
+            kind=kind,
+            target_id=part.target_id,
+            title=part.title[:200],
+            total=part.steps,
+            created_by_id=job.created_by_id,
+        )
+        for part in parts
+    )
+    for part in created:
+        enqueue(part)
+    _show_parts(job.pk)
+    return True
+
+
 def enqueue(job: Job) -> None:
     """Hand the job's id to the broker after commit. Doing so twice is harmless: see `claim`."""
     transaction.on_commit(lambda: _send(job))
@@ -60,25 +103,31 @@ def _send(job: Job) -> None:
     """Tell a worker; a broker that does not answer fails the job, which can then be run again."""
     try:
         current_app.send_task(
-            RUN_TASK, args=[job.pk], queue=QUEUES[Job.Kind(job.kind)], retry=False
+            RUN_TASK,
+            args=[job.pk],
+            queue=QUEUES[Job.Kind(job.kind)],
+            priority=PART_PRIORITY if job.parent_id else WHOLE_PRIORITY,
+            retry=False,
         )
     except OperationalError:
         logger.exception("job %s could not be queued", job.pk)
-        Job.objects.filter(pk=job.pk, state=Job.State.QUEUED).update(
-            state=Job.State.FAILED, error=BROKER_DOWN, finished=timezone.now()
-        )
+        queued = Job.objects.filter(pk=job.pk, state=Job.State.QUEUED)
+        _end(job, queued, Job.State.FAILED, BROKER_DOWN)
 
 
+@transaction.atomic
 def cancel(*, job: Job) -> None:
-    """Stop a queued or silent job at once and a running one at its next report.
+    """Stop a queued, waiting or silent job at once, a running one and running parts at their next
+    report. Finished parts stay, so that running the job again goes on from there.
 
     Raises:
-        JobError: the job has already ended.
+        JobError: the job has already ended, or is a part of another one.
     """
-    stopped = Job.objects.filter(Q(state=Job.State.QUEUED) | _silent(), pk=job.pk).update(
-        state=Job.State.CANCELLED, cancel_requested=True, finished=timezone.now()
-    )
+    _refuse_part(job)
+    stopped = _stop(Job.objects.filter(pk=job.pk))
     asked = Job.objects.filter(pk=job.pk, state=Job.State.RUNNING).update(cancel_requested=True)
+    if stopped:
+        _cancel_parts(job.pk)
     job.refresh_from_db()
     if not stopped and not asked:
         raise JobError(f"“{job.title}” has already ended ({job.get_state_display().lower()}).")
@@ -88,8 +137,9 @@ def retry(*, job: Job) -> Job:
     """Queue a failed, cancelled or silent job again; its log is kept.
 
     Raises:
-        JobError: the job is active or has succeeded.
+        JobError: the job is active, has succeeded, or is a part of another one.
     """
+    _refuse_part(job)
     ended = Q(state__in=[Job.State.FAILED, Job.State.CANCELLED])
     again = Job.objects.filter(ended | _silent(), pk=job.pk).update(
         state=Job.State.QUEUED,
@@ -156,16 +206,16 @@ def _silent() -> Q:
 
 def report(job: Job, *, done: int, total: int, stage: str) -> bool:
     """Store progress; returns False where this attempt should stop (cancelled or taken over)."""
-    mine = Job.objects.filter(pk=job.pk, attempt=job.attempt, state=Job.State.RUNNING)
+    mine = _attempt(job)
     mine.update(done=done, total=total, stage=stage[:120], heartbeat=timezone.now())
+    if job.parent_id:
+        _show_parts(job.parent_id)
     return mine.filter(cancel_requested=False).exists()
 
 
 def renew(job: Job) -> None:
     """Say that this attempt is alive, though it has nothing new to report."""
-    Job.objects.filter(pk=job.pk, attempt=job.attempt, state=Job.State.RUNNING).update(
-        heartbeat=timezone.now()
-    )
+    _attempt(job).update(heartbeat=timezone.now())
 
 
 def append_log(job: Job, line: str) -> None:
@@ -175,11 +225,77 @@ def append_log(job: Job, line: str) -> None:
     )
 
 
-def finish(job: Job, state: Job.State, *, error: str = "") -> None:
-    """End this attempt; does nothing where another attempt has taken the job over."""
-    Job.objects.filter(pk=job.pk, attempt=job.attempt, state=Job.State.RUNNING).update(
-        state=state, error=error, finished=timezone.now()
+def finish(job: Job, state: Job.State, *, error: str = "") -> bool:
+    """End this attempt; does nothing, and returns False, where another attempt has taken the job
+    over or the job waits for its parts."""
+    return _end(job, _attempt(job), state, error)
+
+
+def _attempt(job: Job) -> QuerySet[Job]:
+    """The job's row as long as this attempt runs it."""
+    return Job.objects.filter(pk=job.pk, attempt=job.attempt, state=Job.State.RUNNING)
+
+
+@transaction.atomic
+def _end(job: Job, row: QuerySet[Job], state: Job.State, error: str) -> bool:
+    """End the job; with its last part, or with a failed one, the job that waits for it goes on.
+
+    The waiting job is locked first, so that of two last parts one sees the other's end.
+    """
+    parent = Job.objects.select_for_update().filter(parts=job).first() if job.parent_id else None
+    ended = row.update(state=state, error=error, finished=timezone.now())
+    if not ended:
+        return False
+    _cancel_parts(job.pk)
+    if parent is None or parent.state != Job.State.WAITING:
+        return True
+    part = Job.objects.get(pk=job.pk)
+    if state == Job.State.FAILED and not part.cancel_requested:
+        _end(parent, Job.objects.filter(pk=parent.pk), state, f"{part.title}: {error}")
+    elif not parent.parts.filter(state__in=Job.ACTIVE).exists():
+        Job.objects.filter(pk=parent.pk).update(
+            state=Job.State.QUEUED, queued=timezone.now(), losses=0
+        )
+        enqueue(parent)
+    else:
+        _show_parts(parent.pk)
+    return True
+
+
+def _show_parts(parent_id: int) -> None:
+    """Add up the parts' progress in the row of the job that waits for them."""
+    parts = Job.objects.filter(
+        parent_id=parent_id, state__in=[*Job.ACTIVE, Job.State.SUCCEEDED]
+    ).aggregate(
+        done=Sum("done"),
+        total=Sum("total"),
+        ended=Count("pk", filter=Q(state=Job.State.SUCCEEDED)),
+        all=Count("pk"),
     )
+    Job.objects.filter(pk=parent_id, state=Job.State.WAITING).update(
+        done=parts["done"] or 0,
+        total=parts["total"] or 0,
+        stage=f"Parts done: {parts['ended']} of {parts['all']}",
+    )
+
+
+def _stop(jobs: QuerySet[Job]) -> int:
+    """End those of the jobs that no living worker is at."""
+    idle = Q(state__in=[Job.State.QUEUED, Job.State.WAITING]) | _silent()
+    return jobs.filter(idle).update(
+        state=Job.State.CANCELLED, cancel_requested=True, finished=timezone.now()
+    )
+
+
+def _cancel_parts(parent_id: int) -> None:
+    parts = Job.objects.filter(parent_id=parent_id)
+    _stop(parts)
+    parts.filter(state=Job.State.RUNNING).update(cancel_requested=True)
+
+
+def _refuse_part(job: Job) -> None:
+    if job.parent:
+        raise JobError(f"This is a part of “{job.parent}”: steer that job instead.")
 
 
 def requeue_orphans(worker: str) -> int:

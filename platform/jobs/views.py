@@ -21,6 +21,7 @@ SHOWN = {"": "All", selectors.SHOW_ACTIVE: "Active", selectors.SHOW_FAILED: "Fai
 TAGS = {
     Job.State.QUEUED: "neutral",
     Job.State.RUNNING: "info",
+    Job.State.WAITING: "info",
     Job.State.SUCCEEDED: "ok",
     Job.State.FAILED: "danger",
     Job.State.CANCELLED: "warn",
@@ -62,6 +63,7 @@ def job(request: MemberRequest, slug: str, job: int) -> HttpResponse:
         "job": shown,
         "line": _line(shown),
         "log": "\n".join(shown.log.splitlines()[-LOG_LINES:]),
+        "parts": [_line(part) for part in selectors.parts_of(shown)],
         "log_cut": len(shown.log.splitlines()) > LOG_LINES,
         "queue_hint": selectors.queue_hint(shown),
         "may_steer": has_role(request.user, project, *ADMINS),
@@ -104,7 +106,7 @@ def _steer(
 
 def _get_job(project: Project, pk: int) -> Job:
     return get_object_or_404(
-        Job.objects.select_related("created_by", "project"), project=project, pk=pk
+        Job.objects.select_related("created_by", "project", "parent"), project=project, pk=pk
     )
 
 

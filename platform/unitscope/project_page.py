@@ -47,7 +47,7 @@ def project_home(request: MemberRequest, slug: str) -> HttpResponse:
         DissectionProgress(run, dissections.layers_with_progress(run, progress))
         for run in dissections.completed_dissections(project)
     ]
-    jobs = list(project.jobs.filter(state__in=Job.ACTIVE))
+    jobs = list(project.jobs.filter(state__in=Job.ACTIVE, parent=None))
     context = {
         "project": project,
         "reader": reader,
@@ -55,7 +55,9 @@ def project_home(request: MemberRequest, slug: str) -> HttpResponse:
         "datasets": datasets,
         "dissections": shown,
         "jobs": jobs,
-        "failed": project.jobs.filter(state=Job.State.FAILED).first() if not jobs else None,
+        "failed": project.jobs.filter(state=Job.State.FAILED, parent=None).first()
+        if not jobs
+        else None,
         "labelling": annotation.labelling_by_project([project], request.user)[project.pk],
         "case_count": project.cases.count(),
         "step": _next_step(request, project, reader, models, datasets, shown, jobs),

@@ -5,6 +5,7 @@ STORAGE_URL               s3://bucket?endpoint_url=... ; unset = files under var
 UNITSCOPE_SECRET_KEY      unset = a key generated once in var/secret_key
 UNITSCOPE_HOSTS           comma-separated host names the web server answers to
 UNITSCOPE_HTTPS           1 where a proxy terminates TLS in front
+UNITSCOPE_SHARD_IMAGES    images per part of a dissection, each a task for any worker (256)
 UNITSCOPE_DEBUG           1 for Django's debug pages
 """
 
@@ -118,6 +119,8 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "default"
+
+DISSECTION_SHARD_IMAGES = env.int("UNITSCOPE_SHARD_IMAGES", default=256)
 
 AUTH_USER_MODEL = "accounts.User"
 AUTH_PASSWORD_VALIDATORS = [

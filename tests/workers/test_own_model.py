@@ -1,11 +1,9 @@
 """A user's own model and photographs, from the commands through a real worker to explanations."""
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -18,10 +16,8 @@ from accounts.services import give_role
 from annotation.services import save_label
 from catalog.models import Dataset, ImportState, Project, TrainedModel
 from dissections.models import Dissection, TopPatch, Unit
-from dissections.services import start_dissection
 from explanations.models import Case, Explanation
 from explanations.services import content_of, request_explanation, start_prediction
-from jobs import services as jobs
 from jobs.models import Job
 from tests.workers import faces
 from tests.workers.conftest import ended, import_face_model
@@ -109,28 +105,6 @@ def test_a_label_becomes_an_explanation_that_removal_supports_and_idle_units_do_
     assert content_of(control).removal == unsupported
 
 
-def test_the_job_of_a_killed_worker_process_is_run_again(
-    imported: tuple[TrainedModel, Dataset], celery_worker: Child
-) -> None:
-    job = _running_dissection(*imported)
-    for child in psutil.Process(celery_worker.pid).children(recursive=True):
-        child.kill()
-    assert ended(job).state == Job.State.SUCCEEDED, job.log
-    assert job.attempt == 2
-    assert Unit.objects.filter(layer__dissection_id=job.target_id).count() == 24
-
-
-def test_a_running_job_can_be_cancelled_and_run_again(
-    imported: tuple[TrainedModel, Dataset], celery_worker: Child
-) -> None:
-    job = _running_dissection(*imported)
-    jobs.cancel(job=job)
-    assert ended(job).state == Job.State.CANCELLED
-    assert not Unit.objects.exists()
-    jobs.retry(job=job)
-    assert ended(job).state == Job.State.SUCCEEDED, job.log
-
-
 def test_a_model_with_the_wrong_number_of_classes_is_refused_with_advice(
     project: Project, celery_worker: Child, face_net: faces.FaceNet, tmp_path: Path
 ) -> None:
@@ -183,19 +157,6 @@ def _explain(case: Case, dissection: Dissection, author: str, units: list[int]) 
     assert ended(explanation.job).state == Job.State.SUCCEEDED, explanation.job.log
     explanation.refresh_from_db()
     return explanation
-
-
-def _running_dissection(model: TrainedModel, dataset: Dataset) -> Job:
-    dissection = start_dissection(
-        project=model.project, model=model, dataset=dataset, layers=["low", "high"], user=None
-    )
-    job = dissection.job
-    assert job
-    while job.state == Job.State.QUEUED:
-        time.sleep(0.01)
-        job.refresh_from_db()
-    assert job.state == Job.State.RUNNING
-    return job
 
 
 def test_the_api_takes_the_same_model_and_photographs(
