@@ -21,8 +21,8 @@ class JobSerializer(serializers.ModelSerializer):
         model = Job
         fields = [
             "id", "project", "parent", "kind", "title", "target_id", "state", "cancel_requested",
-            "stage", "done", "total", "percent", "error", "attempt", "created_by", "created", "started",
-            "finished",
+            "stage", "done", "total", "percent", "error", "attempt", "created_by", "created",
+            "started", "finished",
         ]  # fmt: skip
         read_only_fields = fields
 
