@@ -29,13 +29,13 @@ class Scale:
 
     side: int = 224
     width: int = 64
-    images: int = 32
+    images: int = 64
     few: int = 2
     peer_units: int = 8
     units: int = 32
     concepts: int = 10
-    repeats: int = 3
-    slow_repeats: int = 2
+    repeats: int = 5
+    slow_repeats: int = 3
     sizes: tuple[int, ...] = (8, 16, 32, 64)
     unit_sizes: tuple[int, ...] = (256, 512, 1024, 2048)
     concept_sizes: tuple[int, ...] = (5, 10, 20, 40)

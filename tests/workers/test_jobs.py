@@ -180,3 +180,76 @@ def test_a_worker_that_starts_again_takes_back_what_it_left(job: Job) -> None:
     assert services.requeue_orphans("another") == 0
     assert services.requeue_orphans("w") == 1
     assert services.claim(job.pk, worker="w", delivery="m", redelivered=False) is not None
+
+
+def parts_of(job: Job, *steps: int) -> list[Job]:
+    """Split the claimed job and claim its parts."""
+    shares = [services.Part(number, f"Part {number}", count) for number, count in enumerate(steps)]
+    assert services.split(job=job, kind=Job.Kind.DISSECT_SHARD, parts=shares)
+    claimed = [
+        services.claim(part.pk, worker="w", delivery=f"m{part.pk}", redelivered=False)
+        for part in job.parts.order_by("pk")
+    ]
+    return [part for part in claimed if part is not None]
+
+
+def claimed(job: Job) -> Job:
+    found = services.claim(job.pk, worker="w", delivery="m", redelivered=False)
+    assert found is not None
+    return found
+
+
+def test_a_job_waits_for_its_parts_shows_their_progress_and_runs_again(job: Job) -> None:
+    first, second = parts_of(claimed(job), 30, 10)
+    job.refresh_from_db()
+    assert job.state == Job.State.WAITING
+    assert (job.done, job.total) == (0, 40)
+    services.report(first, done=20, total=30, stage="Reading images")
+    job.refresh_from_db()
+    assert (job.done, job.total) == (20, 40)
+    services.report(first, done=30, total=30, stage="Reading images")
+    services.finish(first, Job.State.SUCCEEDED)
+    job.refresh_from_db()
+    assert job.state == Job.State.WAITING
+    assert job.stage == "Parts done: 1 of 2"
+    services.finish(second, Job.State.SUCCEEDED)
+    job.refresh_from_db()
+    assert job.state == Job.State.QUEUED
+    assert claimed(job).attempt == 2
+
+
+def test_a_failed_part_fails_the_job_and_stops_the_other_parts(job: Job) -> None:
+    first, second = parts_of(claimed(job), 1, 1)
+    services.finish(first, Job.State.FAILED, error="No.")
+    job.refresh_from_db()
+    assert (job.state, job.error) == (Job.State.FAILED, "Part 0: No.")
+    assert not services.report(second, done=1, total=1, stage="Too late")
+    services.finish(second, Job.State.SUCCEEDED)
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED
+
+
+def test_cancelling_a_waiting_job_ends_it_at_once_and_reaches_its_parts(job: Job) -> None:
+    first, second = parts_of(claimed(job), 1, 1)
+    services.finish(second, Job.State.SUCCEEDED)
+    services.cancel(job=job)
+    assert job.state == Job.State.CANCELLED
+    assert not services.report(first, done=1, total=1, stage="Stops here")
+    services.finish(first, Job.State.CANCELLED)
+    job.refresh_from_db()
+    assert job.state == Job.State.CANCELLED
+
+
+def test_a_part_is_steered_through_its_job(job: Job) -> None:
+    part, _ = parts_of(claimed(job), 1, 1)
+    for act in (services.cancel, services.retry):
+        with pytest.raises(services.JobError, match="part of “Dissect”"):
+            act(job=part)
+
+
+def test_a_job_that_was_cancelled_is_not_split(job: Job) -> None:
+    running = claimed(job)
+    services.cancel(job=job)
+    part = services.Part(1, "Part", 1)
+    assert not services.split(job=running, kind=Job.Kind.DISSECT_SHARD, parts=[part])
+    assert not job.parts.exists()
