@@ -3,7 +3,7 @@
 from analysis.data import read_sample
 from analysis.errors import Cancelled
 from analysis.explanation import explain
-from explanations.building import Picture, build
+from explanations.building import Picture, build, term_groups
 from explanations.models import Explanation
 from explanations.services import complete, labels_of
 from jobs.models import Job
@@ -38,6 +38,7 @@ def run(job: Job, reporter: Reporter) -> None:
         preprocessing_of(case.model),
         target=explanation.target,
         named_units=[unit.index for unit in labels.named],
+        groups=[group.units for group in term_groups(labels)],
         seed=case.pk,
     )
     reporter.progress(3, STEPS, "Locating the findings")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import nn
 from analysis.errors import AnalysisError
 from analysis.explanation.predict import softmax
 from analysis.explanation.removal import Removal, RemovalError, check_removal
+from analysis.explanation.switching import Switches, switch_off
 from analysis.models.ablation import Ablator
 from analysis.models.hooks import device_of
 from analysis.models.layers import head_weights
@@ -33,6 +35,7 @@ class Evidence:
     weight_ck * mean(a_k), and bias + effects.sum() == logits[target] (checked); "ablation":
     effects_all[k, c] = logit_c minus logit_c with unit k really removed; these need not add up and
     bias is None. effects [K] is the target's column. maps [K, h, w] float16: the layer's output.
+    switches: the logits without some of the groups of units.
     """
 
     logits: np.ndarray
@@ -44,6 +47,7 @@ class Evidence:
     effects_all: np.ndarray
     maps: np.ndarray
     removal: Removal
+    switches: Switches
 
 
 def explain(
@@ -54,6 +58,7 @@ def explain(
     *,
     target: int,
     named_units: Sequence[int],
+    groups: Sequence[Sequence[int]] = (),
     n_random: int = 100,
     seed: int = 0,
     batch_size: int = 32,
@@ -61,6 +66,7 @@ def explain(
     """Explain the logit of class `target` for an image as `analysis.imaging.read_image` gives it.
 
     named_units: the units that the explanation will name; they are removed as a check.
+    groups: sets of units that a reader may want to switch off, in any combination.
 
     Raises ExplanationError: target or units out of range, the layer gives no maps, values that are
     not finite, or contributions that do not add up to the logit (relative error above 1e-3).
@@ -76,7 +82,7 @@ def explain(
         raise ExplanationError("The model gives values that are not finite for this image.")
     if not 0 <= target < len(logits):
         raise ExplanationError(f"Class {target} does not exist; the model has {len(logits)}.")
-    if any(not 0 <= unit < len(maps) for unit in named_units):
+    if any(not 0 <= unit < len(maps) for unit in chain(named_units, *groups)):
         raise ExplanationError(f"Units are numbered from 0 to {len(maps) - 1} in {layer!r}.")
     head = head_weights(model, layer, (inputs.shape[0], inputs.shape[1], inputs.shape[2]))
     if head is not None:
@@ -110,6 +116,7 @@ def explain(
         effects_all=effects_all.astype(np.float32),
         maps=maps.float().clamp(-limit, limit).cpu().numpy().astype(np.float16),
         removal=removal,
+        switches=switch_off(ablator, cut, groups, effects_all, target, additive=head is not None),
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from explanations.content import (
     Content,
@@ -23,8 +24,10 @@ from explanations.content import (
     Removal,
     Rest,
     Side,
+    SwitchedTerm,
     TermNaming,
     UnnamedUnit,
+    WhatIf,
 )
 from explanations.location import place_of
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:  # the engine needs torch; this module runs without it
     from analysis.explanation import Removal as Measured
 
 STRONGEST_UNNAMED = 8
+MOST_CLASSES = 6
 
 Array = NDArray[np.float32]
 Maps = dict[str, NDArray[np.float16]]
@@ -82,6 +86,7 @@ def build(
         against=sides["against"],
         labels=labels,
         removal=_removal(evidence.removal) if labels.named else None,
+        what_if=_what_if(evidence, labels) if labels.named else None,
     )
     return content, placer.maps
 
@@ -90,6 +95,17 @@ def specific_terms(unit: NamedUnit) -> list[TermNaming]:
     """The unit's terms without those that a narrower one of them implies."""
     implied = {code for term in unit.terms for code in term.ancestors}
     return [term for term in unit.terms if term.code not in implied]
+
+
+def term_groups(labels: Labels) -> list[SwitchedTerm]:
+    """The terms that name units, each with all of its units."""
+    groups: dict[tuple[str, str], SwitchedTerm] = {}
+    for unit in labels.named:
+        for term in specific_terms(unit):
+            key = (term.code_system, term.code)
+            group = SwitchedTerm(term.code, term.code_system, term.name, [])
+            groups.setdefault(key, group).units.append(unit.index)
+    return list(groups.values())
 
 
 class _Placer:
@@ -189,6 +205,19 @@ def _rest(
             for k in unnamed[:STRONGEST_UNNAMED]
         ],
         place=placer.place(f"{name}-rest", [(k, float(amounts[k])) for k in unnamed]),
+    )
+
+
+def _what_if(evidence: "Evidence", labels: Labels) -> WhatIf:
+    groups, switches = term_groups(labels), evidence.switches
+    probabilities = softmax(switches.logits.astype(np.float64), axis=1)
+    by_probability = np.argsort(-probabilities[0], kind="stable").tolist()
+    others = [index for index in by_probability if index != evidence.target]
+    classes = [int(evidence.target), *others[: MOST_CLASSES - 1]]
+    return WhatIf(
+        terms=[groups[group] for group in switches.groups],
+        classes=classes,
+        probabilities=[[float(row[c]) for c in classes] for row in probabilities],
     )
 
 

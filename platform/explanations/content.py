@@ -157,6 +157,29 @@ class Removal:
 
 
 @dataclass(frozen=True)
+class SwitchedTerm:
+    """A finding that a reader can switch off: its units are then removed from the model."""
+
+    code: str
+    code_system: str
+    name: str
+    units: list[int]
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """The prediction without some of the findings, for every combination of them.
+
+    In row r of `probabilities`, term t is switched off where bit t of r is set. `classes`: the
+    columns, the explained class and the most probable ones.
+    """
+
+    terms: list[SwitchedTerm]
+    classes: list[int]
+    probabilities: list[list[float]]
+
+
+@dataclass(frozen=True)
 class Content:
     target: int
     class_names: list[str]
@@ -173,6 +196,7 @@ class Content:
     labels: Labels
     removal: Removal | None
     """None where no unit has a name: then there is nothing to check."""
+    what_if: WhatIf | None = None
     version: int = VERSION
 
     @property

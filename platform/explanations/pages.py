@@ -120,6 +120,7 @@ def explanation_page(explanation: Explanation, content: Content, layer: Layer) -
         "opposing": _cards(
             content, content.against.findings, len(content.support.findings), previews
         ),
+        "what_if_rows": _what_if_rows(content),
         "score": signed(content.logit),
         "bars": rendering.bar_rows(content),
         "coverage_text": None if content.coverage is None else percent(content.coverage),
@@ -168,6 +169,24 @@ def _unit_line(content: Content, unit: FindingUnit, previews: dict[int, UnitPrev
         support=f"{len(unit.experts)} of {number(unit.answered, 'expert')}",
         preview=previews.get(unit.index),
     )
+
+
+def _what_if_rows(content: Content) -> list[PredictionRow]:
+    """The prediction with all findings; none where there is nothing to switch off."""
+    if content.what_if is None or not content.what_if.terms:
+        return []
+    probabilities = content.what_if.probabilities[0]
+    return [
+        PredictionRow(
+            index=index,
+            name=content.class_names[index],
+            probability=probability,
+            text=percent(probability),
+            predicted=index == content.predicted,
+            explained=index == content.target,
+        )
+        for index, probability in zip(content.what_if.classes, probabilities, strict=True)
+    ]
 
 
 def _check_numbers(content: Content) -> dict[str, str]:

@@ -76,6 +76,9 @@ def make(
         effects=np.array(effects, np.float32),
         maps=maps,
         removal=check or removal([unit.index for unit in units if unit.terms]),
+        switches=SimpleNamespace(
+            groups=[0], logits=np.array([[-1.0, 0.0, 3.0], [1.0, 0.0, 0.0]], np.float32)
+        ),
     )
     return build(
         evidence,

@@ -160,6 +160,23 @@ def test_the_check_is_what_removing_the_named_units_really_does(world: World, la
     assert check.kept == pytest.approx(kept[1], abs=1e-5)
 
 
+@pytest.mark.parametrize("layer", ["stage2", "stage2.0"])
+def test_switching_findings_off_is_what_removing_their_units_really_does(
+    world: World, layer: str
+) -> None:
+    case = predicted(world)[0]
+    what_if = content_of(explained(case, rename(world, layer))).what_if
+    assert what_if is not None
+    units = {"Mass": {2, 5}, "Vessel": {5}, "Skin": {7}}
+    assert {term.name: set(term.units) for term in what_if.terms} == units
+    assert len(what_if.probabilities) == 8
+    for row, probabilities in enumerate(what_if.probabilities):
+        off = [units[term.name] for bit, term in enumerate(what_if.terms) if row >> bit & 1]
+        removed = tuple(sorted(set().union(*off)))
+        expected = softmax(logits(case, layer=layer, removed=removed))
+        np.testing.assert_allclose(probabilities, expected[what_if.classes], atol=1e-5)
+
+
 def test_effects_inside_the_network_are_what_removing_each_unit_does(world: World) -> None:
     case = predicted(world)[0]
     content = content_of(explained(case, rename(world, "stage2.0")))
