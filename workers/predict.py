@@ -19,11 +19,10 @@ def run(job: Job, reporter: Reporter) -> None:
     interrupted one stopped.
     """
     task = PredictionRun.objects.select_related("model", "dataset").get(pk=job.target_id)
-    images = list(
-        task.dataset.images.filter(split=task.split)
-        .exclude(cases__model=task.model)
-        .order_by("name")
-    )
+    asked = task.dataset.images.filter(split=task.split)
+    if task.image_id is not None:
+        asked = asked.filter(pk=task.image_id)
+    images = list(asked.exclude(cases__model=task.model).order_by("name"))
     if not images:
         reporter.log("All images have their predictions already.")
         return

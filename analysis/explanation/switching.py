@@ -46,7 +46,7 @@ def switch_off(
     keep = np.ones((2 ** len(chosen), len(effects)), np.float32)
     for bit, group in enumerate(chosen):
         rows = np.flatnonzero(np.arange(len(keep)) >> bit & 1)
-        keep[np.ix_(rows, list(groups[group]))] = 0
+        keep[rows[:, None], np.array(groups[group], np.int64)] = 0
     if additive:
         logits = cut.logits[0].double().cpu().numpy() - (1 - keep) @ effects
     else:

@@ -96,5 +96,5 @@ class RunForm(JobForm):
     def __init__(self, *args: Any, model: TrainedModel, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.model = model
-        datasets = self.project.datasets.filter(state=ImportState.READY)
+        datasets = self.project.datasets.filter(state=ImportState.READY, holds_uploads=False)
         self.fields["dataset"].queryset = datasets  # type: ignore[attr-defined]

@@ -185,10 +185,20 @@ class Dataset(models.Model):
     folder = models.CharField(
         max_length=500, blank=True, help_text="Or the folder on the worker's disk to import from."
     )
+    holds_uploads = models.BooleanField(
+        default=False, help_text="Its images are single cases that members have uploaded."
+    )
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["-created"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project"],
+                condition=models.Q(holds_uploads=True),
+                name="one_dataset_of_uploads",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -74,5 +74,10 @@ def why_not_usable(project: Project, model: TrainedModel, dataset: Dataset) -> s
     return ""
 
 
+def ready_models(project: Project) -> QuerySet[TrainedModel]:
+    """The project's models that can be run, newest first."""
+    return project.models.filter(state=ImportState.READY, control_of=None)
+
+
 def ready_model_or_404(project: Project, pk: int) -> TrainedModel:
-    return get_object_or_404(project.models.filter(state=ImportState.READY), pk=pk)
+    return get_object_or_404(ready_models(project), pk=pk)

@@ -6,8 +6,11 @@ from django import forms
 
 from accounts.models import User
 from catalog.forms import RunForm
-from catalog.models import Split, TrainedModel
+from catalog.models import Project, Split, TrainedModel
+from catalog.selectors import ready_models
+from explanations.models import PredictionRun
 from explanations.services import start_prediction
+from explanations.uploading import upload_case
 from jobs.models import Job
 
 SORTS = {
@@ -67,6 +70,39 @@ class ExplanationForm(forms.Form):
     def values(self) -> dict[str, Any]:
         self.is_valid()
         return self.cleaned_data
+
+
+class UploadCaseForm(forms.Form):
+    """One image for one of the project's models."""
+
+    file = forms.FileField(
+        label="Image",
+        widget=forms.ClearableFileInput(attrs={"accept": ".png,.jpg,.jpeg,.dcm,.dicom"}),
+    )
+    model = forms.ModelChoiceField(TrainedModel.objects.none(), empty_label=None)
+    patient = forms.CharField(
+        max_length=80,
+        required=False,
+        help_text="A pseudonym, never a name. Images of one patient share it.",
+    )
+    laterality = forms.ChoiceField(
+        choices=[("", "Not known"), ("L", "Left"), ("R", "Right")], required=False, label="Side"
+    )
+    view = forms.CharField(max_length=10, required=False, help_text="For example MLO or CC.")
+
+    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.project = project
+        models = ready_models(project)
+        self.fields["model"].queryset = models  # type: ignore[attr-defined]
+        self.fields["model"].initial = models.first()
+
+    @property
+    def has_models(self) -> bool:
+        return ready_models(self.project).exists()
+
+    def upload(self, user: User) -> PredictionRun:
+        return upload_case(project=self.project, user=user, **self.cleaned_data)
 
 
 class PredictForm(RunForm):

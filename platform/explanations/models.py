@@ -14,6 +14,13 @@ class PredictionRun(models.Model):
     model = models.ForeignKey(TrainedModel, models.CASCADE, related_name="prediction_runs")
     dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="prediction_runs")
     split = models.CharField(max_length=12, choices=Split.choices)
+    image = models.ForeignKey(
+        Image,
+        models.CASCADE,
+        null=True,
+        related_name="+",
+        help_text="An uploaded image, to be predicted alone; none: all images of the split.",
+    )
     job = models.ForeignKey("jobs.Job", models.SET_NULL, null=True, related_name="+")
     created = models.DateTimeField(auto_now_add=True)
 
@@ -21,6 +28,8 @@ class PredictionRun(models.Model):
         ordering = ["-created"]
 
     def __str__(self) -> str:
+        if self.image:
+            return f"{self.model} on {self.image}"
         return f"{self.model} on the {self.get_split_display().lower()} images of {self.dataset}"
 
 

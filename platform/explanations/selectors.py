@@ -119,7 +119,7 @@ def same_image_cases(case: Case) -> list[Case]:
 
 def latest_prediction_job(project: Project) -> Job | None:
     """The newest prediction run's job while it works, or where it ended badly."""
-    run = project.prediction_runs.select_related("job").first()
+    run = project.prediction_runs.filter(image=None).select_related("job").first()
     if run is None or run.job is None or run.job.state == Job.State.SUCCEEDED:
         return None
     return run.job

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from explanations import views
+from explanations import uploading_views, views
 
 CASE = "p/<slug:slug>/cases/<int:case>/"
 
@@ -11,6 +11,12 @@ urlpatterns = [
         name="model-predict",
     ),
     path("p/<slug:slug>/cases/", views.cases, name="cases"),
+    path("p/<slug:slug>/cases/upload/", uploading_views.case_upload, name="case-upload"),
+    path(
+        "p/<slug:slug>/cases/uploaded/<int:run>/",
+        uploading_views.case_uploaded,
+        name="case-uploaded",
+    ),
     path(CASE, views.case, name="case"),
     path(f"{CASE}explanation/", views.case_explanation, name="case-explanation"),
     path(

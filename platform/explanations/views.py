@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.access import ADMINS, LABELLERS, get_project, has_role
 from accounts.requests import MemberRequest
 from catalog.models import Project, TrainedModel
-from catalog.selectors import ready_model_or_404
+from catalog.selectors import ready_model_or_404, ready_models
 from dissections.models import Layer
 from explanations import rendering, selectors, services
 from explanations.blinding import own_answers, readable, unanswered_names, why_withheld
@@ -42,6 +42,7 @@ def cases(request: MemberRequest, slug: str) -> HttpResponse:
         "model": model,
         "form": form,
         "prediction_job": selectors.latest_prediction_job(project),
+        "may_upload": ready_models(project).exists(),
     }
     if model:
         found = selectors.case_list(model, form.values)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from django.core.files.base import ContentFile
+from django.core.files.uploadedfile import SimpleUploadedFile
 
 from analysis.imaging import read_image
 from analysis.models.loading import load_model
@@ -15,6 +16,7 @@ from analysis.models.preprocessing import Preprocessing
 from dissections.models import Layer
 from explanations.models import Case, Explanation
 from explanations.services import content_of, request_explanation, start_prediction
+from explanations.uploading import upload_case
 from jobs import services as jobs
 from jobs.models import Job
 from tests.analysis.networks import export, small_resnet
@@ -119,6 +121,21 @@ def test_every_image_becomes_a_case_with_the_models_own_logits(world: World) -> 
     for case in cases:
         np.testing.assert_allclose(case.logits, logits(case), rtol=1e-4, atol=1e-5)
         assert sum(case.probabilities) == pytest.approx(1)
+
+
+def test_an_uploaded_image_is_predicted_alone(world: World) -> None:
+    content = world.dataset.images.earliest("name").file.read()
+    run = upload_case(
+        project=world.project,
+        model=world.model,
+        file=SimpleUploadedFile("mine.png", content),
+        user=world.people["clinician"],
+    )
+    assert run.job
+    assert work(run.job).state == Job.State.SUCCEEDED, run.job.error
+    case = Case.objects.select_related("model", "image").get()
+    assert case.image == run.image
+    np.testing.assert_allclose(case.logits, logits(case), rtol=1e-4, atol=1e-5)
 
 
 def test_a_second_run_predicts_only_what_is_missing(world: World) -> None:

@@ -42,7 +42,7 @@ def check_image(entry: Entry, source: Source) -> CheckedImage:
             absent, so an image with a damaged one is left out rather than imported without it.
     """
     content = source.read(entry.path)
-    suffix = _suffix(content, entry.path)
+    suffix = image_suffix(content, entry.path)
     try:
         read_image(io.BytesIO(content), suffix=suffix)
         info = image_info(io.BytesIO(content), suffix)
@@ -63,7 +63,8 @@ def check_image(entry: Entry, source: Source) -> CheckedImage:
     return CheckedImage(entry, content, suffix, info, masks, report, report_error)
 
 
-def _suffix(content: bytes, path: str) -> str:
+def image_suffix(content: bytes, path: str) -> str:
+    """The suffix that the content calls for. Raises FileError where it is no known image."""
     if content.startswith(b"\x89PNG"):
         return ".png"
     if content.startswith(b"\xff\xd8"):
