@@ -1,9 +1,12 @@
 """The explanation of one prediction, in the names that its record was asked for with."""
 
+from collections.abc import Callable
+
 from analysis.data import read_sample
 from analysis.errors import Cancelled
 from analysis.explanation import explain
 from explanations.building import Picture, build, term_groups
+from explanations.content import Content
 from explanations.models import Explanation
 from explanations.services import complete, labels_of
 from jobs.models import Job
@@ -21,15 +24,31 @@ def run(job: Job, reporter: Reporter) -> None:
     if explanation.completed:
         reporter.log("The explanation is there already.")
         return
+    content = explain_record(
+        explanation,
+        step=lambda done, stage: reporter.progress(done, STEPS, stage),
+        should_stop=reporter.should_stop,
+    )
+    named = len(content.labels.named)
+    reporter.log(f"{len(content.findings())} findings from {named} named units.")
+
+
+def explain_record(
+    explanation: Explanation,
+    *,
+    step: Callable[[int, str], None],
+    should_stop: Callable[[], bool],
+) -> Content:
+    """Work an explanation out and store it in its record. Raises Cancelled."""
     case, labels = explanation.case, labels_of(explanation)
-    reporter.progress(0, STEPS, "Loading the model")
+    step(0, "Loading the model")
     model = loaded_model(case.model)
-    reporter.progress(1, STEPS, "Reading the image")
+    step(1, "Reading the image")
     image = case.image
     (sample,) = samples_of([image])
     pixels = read_sample(sample)
-    reporter.progress(2, STEPS, "Measuring the units and removing the named ones")
-    if reporter.should_stop():
+    step(2, "Measuring the units and removing the named ones")
+    if should_stop():
         raise Cancelled
     evidence = explain(
         model,
@@ -41,7 +60,7 @@ def run(job: Job, reporter: Reporter) -> None:
         groups=[group.units for group in term_groups(labels)],
         seed=case.pk,
     )
-    reporter.progress(3, STEPS, "Locating the findings")
+    step(3, "Locating the findings")
     content, maps = build(
         evidence,
         labels,
@@ -51,5 +70,5 @@ def run(job: Job, reporter: Reporter) -> None:
         model_sha256=case.model.sha256,
     )
     complete(explanation, content, maps)
-    reporter.progress(STEPS, STEPS, "Done")
-    reporter.log(f"{len(content.findings())} findings from {len(labels.named)} named units.")
+    step(STEPS, "Done")
+    return content

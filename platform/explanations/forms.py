@@ -1,16 +1,21 @@
 """What may stand in the address of the case pages. Values that make no sense count as not given."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 
 from accounts.models import User
 from catalog.forms import RunForm
-from catalog.models import Project, Split, TrainedModel
+from catalog.models import Dataset, Project, Split, TrainedModel
 from catalog.selectors import ready_models
+from dissections.models import Layer
 from explanations.models import PredictionRun
+from explanations.runs import start_run
+from explanations.selectors import explained_layers
 from explanations.services import start_prediction
 from explanations.uploading import upload_case
+from jobs.forms import JobForm
 from jobs.models import Job
 
 SORTS = {
@@ -36,9 +41,20 @@ class CaseFilterForm(forms.Form):
     sort = forms.ChoiceField(required=False, label="Sort by")
     model = forms.TypedChoiceField(required=False, coerce=int, empty_value=None, label="Model")
     truth = forms.BooleanField(required=False, label="Show reference class")
+    term = forms.ChoiceField(required=False, label="Finding")
+    check = forms.ChoiceField(
+        required=False,
+        label="Causal check",
+        choices=[("", "Any"), ("supported", "Supported"), ("unsupported", "Not supported")],
+    )
 
     def __init__(
-        self, data: Any, *, model: TrainedModel | None, models: list[TrainedModel]
+        self,
+        data: Any,
+        *,
+        model: TrainedModel | None,
+        models: list[TrainedModel],
+        terms: Sequence[tuple[str, str]] = (),
     ) -> None:
         super().__init__(data)
         names = model.class_names if model else []
@@ -49,6 +65,7 @@ class CaseFilterForm(forms.Form):
             *((f"class-{index}", f"Probability of {name}") for index, name in enumerate(names)),
         ]
         fields["model"].choices = [(one.pk, one.name) for one in models]
+        fields["term"].choices = [("", "Any finding"), *terms]
         if len(models) < 2:
             fields["model"].widget = forms.HiddenInput()
 
@@ -103,6 +120,29 @@ class UploadCaseForm(forms.Form):
 
     def upload(self, user: User) -> PredictionRun:
         return upload_case(project=self.project, user=user, **self.cleaned_data)
+
+
+class ExplainAllForm(JobForm):
+    """Explains the predicted class of every case of a split."""
+
+    layer = forms.ModelChoiceField(Layer.objects.none(), empty_label=None)
+    dataset = forms.ModelChoiceField(Dataset.objects.none(), empty_label=None)
+    split = forms.ChoiceField(
+        label="Cases of this split", choices=Split.choices, initial=Split.TEST
+    )
+
+    def __init__(self, *args: Any, model: TrainedModel, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        layers = explained_layers(model)
+        self.fields["layer"].queryset = Layer.objects.filter(  # type: ignore[attr-defined]
+            pk__in=[layer.pk for layer in layers]
+        ).select_related("dissection__model")
+        self.fields["layer"].initial = next(iter(layers), None)
+        predicted = self.project.datasets.filter(images__cases__model=model).distinct()
+        self.fields["dataset"].queryset = predicted  # type: ignore[attr-defined]
+
+    def start(self, user: User) -> Job:
+        return start_run(project=self.project, user=user, **self.cleaned_data)
 
 
 class PredictForm(RunForm):

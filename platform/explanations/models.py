@@ -1,6 +1,7 @@
 """What clinicians read: cases, predictions and the explanations of them."""
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 
 from catalog.models import Dataset, Image, Project, Split, TrainedModel
@@ -60,6 +61,40 @@ class Case(models.Model):
         return self.probabilities[self.predicted]
 
 
+class ExplanationRun(models.Model):
+    """A request to explain the predicted class of all cases of a split, by one state of the names.
+
+    Its shares are parts of its job; the explanations are those of any single case.
+    """
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="explanation_runs")
+    layer = models.ForeignKey(Layer, models.CASCADE, related_name="+")
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="+")
+    split = models.CharField(max_length=12, choices=Split.choices)
+    labels = models.JSONField(help_text="The names, as explanations.content.Labels.")
+    job = models.ForeignKey("jobs.Job", models.SET_NULL, null=True, related_name="+")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created"]
+
+    def __str__(self) -> str:
+        return f"the {self.get_split_display().lower()} cases of {self.dataset}"
+
+
+class ExplanationShare(models.Model):
+    """Some of a run's cases, which one task explains."""
+
+    run = models.ForeignKey(ExplanationRun, models.CASCADE, related_name="shares")
+    cases = ArrayField(models.BigIntegerField())
+    failed = models.JSONField(
+        default=dict, help_text="Why a case could not be explained, by its primary key."
+    )
+
+    def __str__(self) -> str:
+        return f"{len(self.cases)} cases of {self.run}"
+
+
 class Explanation(models.Model):
     """Why a model gave a class its score on a case, in the terms that stood when it was made.
 
@@ -77,10 +112,19 @@ class Explanation(models.Model):
     completed = models.DateTimeField(null=True)
     content = models.JSONField(default=dict, help_text="See explanations.content.")
     maps = models.FileField(upload_to="", max_length=255, blank=True, help_text="Maps as .npz")
+    term_codes = ArrayField(
+        models.CharField(max_length=80),
+        default=list,
+        help_text="Of the findings for the class, so that cases can be found by them.",
+    )
+    supported = models.BooleanField(null=True, help_text="What the causal check says, if made.")
 
     class Meta:
         ordering = ["-created"]
-        indexes = [models.Index(fields=["case", "layer", "target", "labels_digest"])]
+        indexes = [
+            models.Index(fields=["case", "layer", "target", "labels_digest"]),
+            GinIndex(fields=["term_codes"], name="terms_of_explanations"),
+        ]
 
     def __str__(self) -> str:
         return f"explanation of {self.case}"

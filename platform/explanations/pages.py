@@ -1,6 +1,6 @@
 """What the case page shows of a finished explanation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from dissections.models import Layer
 from explanations import rendering, selectors
 from explanations.content import Content, Finding, FindingUnit
+from explanations.findings import Summary
 from explanations.models import Case, Explanation
 from explanations.selectors import UnitPreview
 from explanations.wording import listing, narrate, number, percent, signed
@@ -23,6 +24,7 @@ class CaseLine:
     text: str
     truth: str
     """The reference class by name; empty where it is unknown or not to be shown."""
+    summary: Summary | None
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,17 @@ class NamedLine:
     changed: datetime | None
 
 
-def case_lines(cases: Iterable[Case], *, with_truth: bool) -> list[CaseLine]:
+def case_lines(
+    cases: Iterable[Case], found: Mapping[int, Summary], *, with_truth: bool
+) -> list[CaseLine]:
+    """`found`: what explanations say, by the case's primary key."""
     return [
-        CaseLine(case, percent(case.probability), reference_class(case) if with_truth else "")
+        CaseLine(
+            case,
+            percent(case.probability),
+            reference_class(case) if with_truth else "",
+            found.get(case.pk),
+        )
         for case in cases
     ]
 

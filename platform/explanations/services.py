@@ -1,7 +1,7 @@
 """Making cases and explanations: what the pages and the API ask for, and what workers publish."""
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -109,19 +109,9 @@ def request_explanation(*, case: Case, layer: Layer, target: int, user: User | N
     terms = unit_terms(case.model, layer.name)
     digest = labels_digest(terms)
     with transaction.atomic():
-        Case.objects.select_for_update().get(pk=case.pk)
-        found = Explanation.objects.filter(
-            case=case, layer__name=layer.name, target=target, labels_digest=digest
+        current = record_of(
+            case, layer, target, digest, lambda: snapshot(case.model, layer.name, terms, digest)
         )
-        current = found.filter(completed__isnull=False).first() or found.first()
-        if current is None:
-            current = Explanation.objects.create(
-                case=case,
-                layer=layer,
-                target=target,
-                labels_digest=digest,
-                content={"labels": to_json(_snapshot(case.model, layer.name, terms, digest))},
-            )
         if current.completed is None and current.job is None:
             current.job = jobs.start(
                 project=case.project,
@@ -132,6 +122,37 @@ def request_explanation(*, case: Case, layer: Layer, target: int, user: User | N
             )
             current.save(update_fields=["job"])
     return current
+
+
+@transaction.atomic
+def record_of(
+    case: Case, layer: Layer, target: int, digest: str, labels: Callable[[], Labels]
+) -> Explanation:
+    """The record, finished or not, of a score's explanation by the labels of this digest.
+
+    The case's row is locked until the transaction ends, so that two requests make one record.
+    """
+    Case.objects.select_for_update().get(pk=case.pk)
+    found = Explanation.objects.filter(
+        case=case, layer__name=layer.name, target=target, labels_digest=digest
+    )
+    return (
+        found.filter(completed__isnull=False).first()
+        or found.first()
+        or Explanation.objects.create(
+            case=case,
+            layer=layer,
+            target=target,
+            labels_digest=digest,
+            content={"labels": to_json(labels())},
+        )
+    )
+
+
+def names_now(model: TrainedModel, layer_name: str) -> Labels:
+    """The names that stand now on the units of a layer, as a record."""
+    terms = unit_terms(model, layer_name)
+    return snapshot(model, layer_name, terms, labels_digest(terms))
 
 
 def retry_explanation(*, explanation: Explanation) -> None:
@@ -162,12 +183,14 @@ def complete(explanation: Explanation, content: Content, maps: "Maps") -> bool:
     folder = f"projects/{explanation.case.project.slug}/explanations"
     row.maps.save(f"{folder}/{row.pk}.npz", ContentFile(archive.getvalue()), save=False)
     row.content = to_json(content)
+    row.term_codes = [finding.code for finding in content.support.findings]
+    row.supported = content.removal.supported if content.removal else None
     row.completed = timezone.now()
-    row.save(update_fields=["maps", "content", "completed"])
+    row.save(update_fields=["maps", "content", "term_codes", "supported", "completed"])
     return True
 
 
-def _snapshot(
+def snapshot(
     model: TrainedModel, layer_name: str, terms: Mapping[int, UnitTerms], digest: str
 ) -> Labels:
     changed = dict(

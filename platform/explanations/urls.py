@@ -1,6 +1,6 @@
 from django.urls import path
 
-from explanations import uploading_views, views
+from explanations import findings_views, uploading_views, views
 
 CASE = "p/<slug:slug>/cases/<int:case>/"
 
@@ -10,7 +10,13 @@ urlpatterns = [
         views.model_predict,
         name="model-predict",
     ),
+    path(
+        "p/<slug:slug>/catalog/models/<int:model>/explain/",
+        views.explain_all,
+        name="explain-all",
+    ),
     path("p/<slug:slug>/cases/", views.cases, name="cases"),
+    path("p/<slug:slug>/cases/findings.<str:form>", findings_views.findings, name="findings"),
     path("p/<slug:slug>/cases/upload/", uploading_views.case_upload, name="case-upload"),
     path(
         "p/<slug:slug>/cases/uploaded/<int:run>/",

@@ -12,13 +12,15 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import ADMINS, LABELLERS, get_project, has_role
 from accounts.requests import MemberRequest
-from catalog.models import Project, TrainedModel
+from catalog.models import Project
 from catalog.selectors import ready_model_or_404, ready_models
 from dissections.models import Layer
 from explanations import rendering, selectors, services
 from explanations.blinding import own_answers, readable, unanswered_names, why_withheld
 from explanations.content import unit_label
-from explanations.forms import CaseFilterForm, ExplanationForm, PredictForm
+from explanations.findings import may_see_findings, summaries
+from explanations.forms import ExplainAllForm, ExplanationForm, PredictForm
+from explanations.listing import listed_cases
 from explanations.models import Case, Explanation
 from explanations.pages import case_lines, explanation_page, prediction_rows, reference_class
 from jobs.forms import require_form, sent, start_from_form
@@ -26,30 +28,35 @@ from jobs.fragments import render_page_or_part
 from jobs.selectors import queue_hint
 
 CASES_PER_PAGE = 24
-LIST_PARAMETERS = ("q", "predicted", "patient", "sort", "model", "truth", "page")
-FILTERS = ("q", "predicted", "patient")
+LIST_PARAMETERS = (
+    "q", "predicted", "patient", "sort", "model", "truth", "term", "check", "page",
+)  # fmt: skip
+FILTERS = ("q", "predicted", "patient", "term", "check")
 RENDERING_VERSION = 1
 
 
 @require_safe
 def cases(request: MemberRequest, slug: str) -> HttpResponse:
     project = get_project(request.user, slug)
-    models = selectors.models_with_cases(project)
-    model = _chosen_model(request, models)
-    form = CaseFilterForm(request.GET, model=model, models=models)
+    may_see = may_see_findings(request.user, project)
+    listed = listed_cases(project, request.GET, may_see=may_see)
+    model, form = listed.model, listed.form
     context: dict[str, Any] = {
         "project": project,
         "model": model,
         "form": form,
+        "may_explain_all": has_role(request.user, project, *ADMINS),
         "prediction_job": selectors.latest_prediction_job(project),
         "may_upload": ready_models(project).exists(),
     }
     if model:
-        found = selectors.case_list(model, form.values)
-        page = Paginator(found, CASES_PER_PAGE).get_page(request.GET.get("page"))
+        page = Paginator(listed.cases, CASES_PER_PAGE).get_page(request.GET.get("page"))
+        found = summaries(model, page) if may_see else {}
         context |= {
             "page": page,
-            "lines": case_lines(page, with_truth=bool(form.values.get("truth"))),
+            "lines": case_lines(page, found, with_truth=bool(form.values.get("truth"))),
+            "may_see_findings": may_see,
+            "has_findings": len(form.fields["term"].choices) > 1,  # type: ignore[attr-defined]
             "total": model.cases.count(),
             "list_query": _list_query(request.GET),
             "page_query": _list_query(request.GET, without="page"),
@@ -64,12 +71,13 @@ def cases(request: MemberRequest, slug: str) -> HttpResponse:
 def case(request: MemberRequest, slug: str, case: int) -> HttpResponse:
     project = get_project(request.user, slug)
     shown = _get_case(project, case)
-    models = selectors.models_with_cases(project)
-    listed = CaseFilterForm(request.GET, model=shown.model, models=models)
+    query = request.GET.copy()
+    query["model"] = str(shown.model_id)
+    listed = listed_cases(project, query, may_see=may_see_findings(request.user, project))
     context = {
         "project": project,
         "case": shown,
-        "neighbours": selectors.neighbours(selectors.case_list(shown.model, listed.values), shown),
+        "neighbours": selectors.neighbours(listed.cases, shown),
         "other_models": selectors.same_image_cases(shown),
         **_explanation_context(request, shown),
     }
@@ -120,11 +128,6 @@ def explanation_map(
     response["ETag"] = etag
     response["Cache-Control"] = "private, max-age=31536000, immutable"
     return response
-
-
-def _chosen_model(request: MemberRequest, models: list[TrainedModel]) -> TrainedModel | None:
-    wanted = request.GET.get("model", "")
-    return next((model for model in models if str(model.pk) == wanted), next(iter(models), None))
 
 
 def _get_case(project: Project, pk: int) -> Case:
@@ -184,6 +187,14 @@ def _list_query(parameters: QueryDict, without: str = "") -> str:
             if name in LIST_PARAMETERS and name != without and value
         }
     )
+
+
+@require_form
+def explain_all(request: MemberRequest, slug: str, model: int) -> HttpResponse:
+    project = get_project(request.user, slug, *ADMINS)
+    chosen = ready_model_or_404(project, model)
+    form = ExplainAllForm(*sent(request), project=project, model=chosen)
+    return start_from_form(request, project, form, "explanations/explain_all.html")
 
 
 @require_form

@@ -19,6 +19,8 @@ class Job(models.Model):
         DISSECT_SHARD = "dissect_shard", "Run a model over a share of the images"
         PREDICT = "predict", "Predict cases"
         EXPLAIN = "explain", "Explain a case"
+        EXPLAIN_RUN = "explain_run", "Explain all cases"
+        EXPLAIN_SHARE = "explain_share", "Explain some of the cases"
         MAKE_CONTROL = "make_control", "Make an untrained control of a model"
 
     class State(models.TextChoices):

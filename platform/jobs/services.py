@@ -25,6 +25,8 @@ QUEUES = {
     Job.Kind.DISSECT_SHARD: "gpu",
     Job.Kind.PREDICT: "gpu",
     Job.Kind.EXPLAIN: "gpu",
+    Job.Kind.EXPLAIN_RUN: "gpu",
+    Job.Kind.EXPLAIN_SHARE: "gpu",
     Job.Kind.MAKE_CONTROL: "gpu",
 }
 # Redis serves 0 first: a clinician's explanation goes ahead of the many parts of a dissection.

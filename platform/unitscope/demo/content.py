@@ -14,6 +14,7 @@ from analysis.phantoms import demo_patients, write_dataset
 from catalog import services as catalog
 from catalog import vocabularies
 from catalog.models import Dataset, ImportState, Project, Split, TrainedModel
+from catalog.selectors import ready_models
 from dissections.models import Dissection
 from dissections.services import start_dissection
 from explanations.services import start_prediction
@@ -81,10 +82,10 @@ def _project() -> Project:
 
 
 def _dataset(project: Project, wait: Wait, say: Say) -> Dataset:
-    ready = project.datasets.filter(state=ImportState.READY).first()
+    ready = project.datasets.filter(state=ImportState.READY, holds_uploads=False).first()
     if ready:
         return ready
-    project.datasets.all().delete()
+    project.datasets.filter(holds_uploads=False).delete()
     folder = data_folder() / "demo-dataset"
     _write_phantoms(folder, say)
     admin = User.objects.get(username="admin")
@@ -108,7 +109,7 @@ def _write_phantoms(folder: Path, say: Say) -> None:
 
 
 def _model(project: Project, wait: Wait) -> TrainedModel:
-    ready = project.models.filter(state=ImportState.READY).first()
+    ready = ready_models(project).first()
     if ready:
         return ready
     project.models.all().delete()
