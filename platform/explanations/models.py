@@ -1,5 +1,6 @@
 """What clinicians read: cases, predictions and the explanations of them."""
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
@@ -128,3 +129,57 @@ class Explanation(models.Model):
 
     def __str__(self) -> str:
         return f"explanation of {self.case}"
+
+
+class ReaderTest(models.Model):
+    """Do explanations tell people anything? Readers guess the class of cases from what they see."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="reader_tests")
+    model = models.ForeignKey(TrainedModel, models.CASCADE, related_name="reader_tests")
+    name = models.CharField(max_length=120)
+    readers = models.ManyToManyField(settings.AUTH_USER_MODEL, related_name="reader_tests")
+    seed = models.PositiveIntegerField(default=0)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+    created = models.DateTimeField(auto_now_add=True)
+    closed = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ReaderTestAnswer(models.Model):
+    """One reader's turn at one case, seen in one way. Planned when the test is made."""
+
+    class Seen(models.TextChoices):
+        EXPLANATION = "explanation", "Explanation alone"
+        IMAGE = "image", "Image alone"
+        BOTH = "both", "Image and explanation"
+
+    test = models.ForeignKey(ReaderTest, models.CASCADE, related_name="answers")
+    reader = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="reader_test_answers"
+    )
+    explanation = models.ForeignKey(Explanation, models.PROTECT, related_name="+")
+    position = models.PositiveIntegerField(help_text="In the order of this reader, from 0.")
+    seen = models.CharField(max_length=12, choices=Seen.choices)
+    guess = models.PositiveIntegerField(null=True, help_text="Index of the guessed class.")
+    changes = models.PositiveIntegerField(default=0, help_text="How often it was taken back.")
+    opened = models.DateTimeField(null=True)
+    answered = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["test", "reader", "position"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["test", "reader", "explanation"], name="one_turn_per_case"
+            ),
+            models.UniqueConstraint(fields=["test", "reader", "position"], name="one_turn_place"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reader} on {self.explanation}"

@@ -1,10 +1,11 @@
-from django.urls import path
+from django.urls import include, path
 
 from explanations import findings_views, uploading_views, views
 
 CASE = "p/<slug:slug>/cases/<int:case>/"
 
 urlpatterns = [
+    path("", include("explanations.reader_tests.urls")),
     path(
         "p/<slug:slug>/catalog/models/<int:model>/predict/",
         views.model_predict,
