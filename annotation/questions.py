@@ -74,7 +74,7 @@ DEFAULT: Final = (
     Question("recognisable", Kind.RECOGNISABLE, "Is something recognisable?", required=True),
     Question("terms", Kind.TERMS, "What is it?", required=True),
     Question(PHENOMENA, Kind.CHOICE, "One phenomenon or several?", choices=("one", "several")),
-    Question("association", Kind.ASSOCIATION, "Which class does it speak for?"),
+    Question("association", Kind.ASSOCIATION, "Which classes does it speak for?"),
     Question("confidence", Kind.CONFIDENCE, "How sure are you?"),
     Question("note", Kind.NOTE, "Note"),
 )

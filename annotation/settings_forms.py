@@ -13,6 +13,15 @@ from annotation.models import QuestionSet
 from annotation.questions import CUSTOM_KINDS, DEFAULT, LONGEST, MOST_STEPS, Kind, Question
 from catalog.models import Project
 
+ANSWERED_BY = {
+    "recognisable": "Yes, nothing recognisable, or unsure",
+    "terms": "Terms of the vocabulary",
+    questions.PHENOMENA: "One or several",
+    "association": "The classes of the model, none of them, or unsure",
+    "confidence": "Low, medium or high",
+    "note": "Free text",
+}
+
 
 class BlindingForm(forms.ModelForm):
     class Meta:
@@ -50,6 +59,11 @@ class QuestionForm(forms.Form):
         self.question = questions.BUILT_IN.get(self["key"].value() or "")
         if self.question:
             self.fields["kind"] = forms.CharField(widget=forms.HiddenInput)
+
+    @property
+    def answered_by(self) -> str:
+        """How a built-in question is answered, which is not to be changed."""
+        return ANSWERED_BY[self.question.key] if self.question else ""
 
     @property
     def always_asked(self) -> bool:

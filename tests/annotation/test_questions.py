@@ -99,8 +99,8 @@ def test_undo_brings_back_answers_and_the_set_they_were_given_under(world: World
     assert label.question_set.number == 1
     assert [entry.change for entry in selectors.history(label)] == [
         "Took back change 2",
-        "Which class does it speak for? None of them; How subtle? 2",
-        "Which class does it speak for? benign",
+        "Which classes does it speak for? None of them; How subtle? 2",
+        "Which classes does it speak for? benign",
     ]
 
 
