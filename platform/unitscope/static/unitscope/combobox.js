@@ -64,6 +64,15 @@ function combobox(input) {
     enterWaits = false;
   });
 
+  for (const failure of ["htmx:sendError", "htmx:timeout", "htmx:responseError"])
+    input.addEventListener(failure, () => {
+      const words = document.createElement("li");
+      words.className = "no-option muted";
+      words.textContent = "The list cannot be loaded now. What you typed stays; try again in a moment.";
+      list.replaceChildren(words);
+      setOpen(document.activeElement === input);
+    });
+
   input.addEventListener("keydown", (event) => {
     switch (event.key) {
       case "ArrowDown":

@@ -53,7 +53,8 @@ function erase(key) {
 
 function all(prefix) {
   const keys = new Set([...Object.keys(localStorage), ...memory.keys()]);
-  return [...keys].filter((key) => key.startsWith(prefix)).sort().map((key) => ({ key, ...read(key) }));
+  const found = [...keys].filter((key) => key.startsWith(prefix)).sort().map((key) => ({ key, ...read(key) }));
+  return found.filter((entry) => entry.url); // another tab may have dealt with one just now
 }
 
 const entries = () => all(ENTRIES);
@@ -91,12 +92,20 @@ function sendDrafts() {
 
 /** Sends what waits; resolves when all is dealt with or something is in the way. */
 function flush() {
-  running ??= exclusively(sendAll).finally(() => {
-    running = null;
-    report();
-    if (waiting().length && !timer) flush();
-  });
+  running ??= exclusively(sendAll)
+    .catch(() => tryLater("server"))
+    .then(() => {
+      running = null;
+      report();
+      if (waiting().length && !timer) return flush(); // given while the last one was being settled
+    });
   return running;
+}
+
+function tryLater(why) {
+  problem = why;
+  timer = setTimeout(flush, pause);
+  pause = Math.min(pause * 2, LONGEST_PAUSE);
 }
 
 function exclusively(work) {
@@ -109,12 +118,7 @@ async function sendAll() {
   report();
   for (let entry = waiting()[0]; entry; entry = waiting()[0]) {
     const answer = await send(entry);
-    if (answer.problem) {
-      problem = answer.problem;
-      timer = setTimeout(flush, pause);
-      pause = Math.min(pause * 2, LONGEST_PAUSE);
-      return;
-    }
+    if (answer.problem) return tryLater(answer.problem);
     problem = "";
     pause = FIRST_PAUSE;
     settle(entry, answer);
