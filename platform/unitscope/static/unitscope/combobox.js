@@ -64,6 +64,15 @@ function combobox(input) {
     enterWaits = false;
   });
 
+  for (const failure of ["htmx:sendError", "htmx:timeout", "htmx:responseError"])
+    input.addEventListener(failure, () => {
+      const words = document.createElement("li");
+      words.className = "no-option muted";
+      words.textContent = "The list cannot be loaded now. What you typed stays; try again in a moment.";
+      list.replaceChildren(words);
+      setOpen(document.activeElement === input);
+    });
+
   input.addEventListener("keydown", (event) => {
     switch (event.key) {
       case "ArrowDown":
@@ -97,4 +106,12 @@ function combobox(input) {
   input.addEventListener("blur", () => setOpen(false));
 }
 
-for (const input of document.querySelectorAll("input[role=combobox]")) combobox(input);
+// On the page, and in whatever htmx puts into it later.
+window.htmx.onLoad((root) => {
+  const inputs = [...root.querySelectorAll("input[role=combobox]")];
+  if (root.matches("input[role=combobox]")) inputs.push(root);
+  for (const input of inputs.filter((other) => !("ready" in other.dataset))) {
+    input.dataset.ready = "";
+    combobox(input);
+  }
+});
