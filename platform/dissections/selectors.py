@@ -89,10 +89,11 @@ def get_unit(layer: Layer, index: int) -> Unit:
 
 
 def top_patches(unit: Unit) -> list[TopPatch]:
-    """The patches that excite a unit, strongest first; none for a unit that never varies."""
+    """The patches that excite a unit, strongest first, with their images; none for a unit that
+    never varies."""
     if unit.threshold is None:
         return []
-    return list(unit.top_patches.order_by("rank"))
+    return list(unit.top_patches.select_related("image").order_by("rank"))
 
 
 def concept_scores(unit: Unit) -> list[ConceptScore]:

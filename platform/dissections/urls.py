@@ -15,4 +15,5 @@ urlpatterns = [
     path(f"{LAYER}<int:unit>/", views.unit, name="unit"),
     path("p/<slug:slug>/units/<int:unit>/patches/<int:rank>.png", views.patch, name="patch"),
     path("p/<slug:slug>/images/<int:image>.png", views.image, name="image"),
+    path("p/<slug:slug>/images/<int:image>/pixels/", views.pixels, name="image-pixels"),
 ]

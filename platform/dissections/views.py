@@ -17,8 +17,8 @@ from dissections.cards import listed_units, unit_cards
 from dissections.evidence import evidence
 from dissections.forms import DissectForm, UnitListForm
 from dissections.models import TopPatch
-from dissections.patches import patch_base, patch_viewer
-from dissections.pictures import THUMBNAIL, image_picture, patch_picture
+from dissections.patches import patch_viewer, unit_patch_base
+from dissections.pictures import THUMBNAIL, image_picture, image_pixels, patch_picture
 from jobs.forms import require_form, sent, start_from_form
 
 UNITS_PER_PAGE = 48
@@ -83,7 +83,7 @@ def unit(request: MemberRequest, slug: str, dissection: int, layer: str, unit: i
         "layer": home,
         "unit": shown,
         "reader": reader,
-        **patch_viewer(shown, patch_base(slug, shown.pk)),
+        **patch_viewer(shown, unit_patch_base(slug, shown)),
         "preload": selectors.patches_to_preload(home, likely_next),
         "around": around,
         "answered_count": len(answered),
@@ -116,6 +116,12 @@ def image(request: MemberRequest, slug: str, image: int) -> HttpResponseBase:
 
 def _sort_query(form: UnitListForm) -> str:
     return urlencode({"sort": form.chosen["sort"]})
+
+
+@require_safe
+def pixels(request: MemberRequest, slug: str, image: int) -> HttpResponseBase:
+    project = get_project(request.user, slug)
+    return image_pixels(request, get_object_or_404(Image, pk=image, dataset__project=project))
 
 
 @require_form

@@ -1,6 +1,7 @@
 """The most similar units of a layer, against numpy's correlation of all positions."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ def test_it_is_the_same_to_the_bit_however_the_maps_are_spread(
 
 
 def test_results_of_earlier_versions_still_load(tmp_path: Path) -> None:
-    shapes = {name: np.zeros((1, 1)) for name in LayerResult.__dataclass_fields__}
+    shapes: dict[str, Any] = {name: np.zeros((1, 1)) for name in LayerResult.__dataclass_fields__}
     shapes |= {"format": np.array(1), "concepts": np.array([], np.str_)}
     for name in ("head", "nearest_index", "nearest_correlation"):
         del shapes[name]
