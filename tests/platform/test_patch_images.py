@@ -110,7 +110,9 @@ def test_the_threshold_is_the_units_and_not_a_share_of_the_patchs_peak() -> None
     assert (dimming(cells, threshold=0.5)[..., 3] == 0).sum() > 300
     assert contour(cells, threshold=0.5)[..., 3].any()
     weak = cells * 0.4
-    assert (dimming(weak, threshold=0.5)[..., 3] == 204).all(), "a fifth of the light is left"
+    assert (dimming(weak, threshold=0.5)[..., 3] > 180).all(), (
+        "hardly more than a fifth of the light is left"
+    )
     assert not contour(weak, threshold=0.5)[..., 3].any(), "and there is no contour"
 
 
