@@ -68,6 +68,15 @@ def layers_with_progress(
     return layers
 
 
+def comparable_layers(project: Project) -> QuerySet[Layer]:
+    """The layers whose units can be put beside each other: those of dissections that are shown."""
+    return (
+        Layer.objects.filter(dissection__in=completed_dissections(project))
+        .select_related("dissection__model__project", "dissection__dataset")
+        .order_by("-dissection__completed", "-dissection_id", "-position")
+    )
+
+
 def get_layer(project: Project, dissection_id: int, name: str) -> Layer:
     """A layer of a completed dissection of this project, or Http404."""
     if not is_storable(name):

@@ -1,5 +1,5 @@
-// The pictures of units: how they are highlighted, and the large view. Everything listens on the
-// document, so grids that arrive later work too.
+// The pictures of units: how they are highlighted, and the large view. The look belongs to the page
+// (attributes of <html>) and everything listens on the document, so grids that arrive later work too.
 
 import { loadPixels } from "./pixels.js";
 import { Viewer } from "./viewer.js";
@@ -20,11 +20,10 @@ let viewer = null;
 let overlayWanted = "";
 
 const get = (id) => document.getElementById(id);
-const grids = () => document.querySelectorAll("[data-patches]");
 const tiles = () => [...grid.querySelectorAll("button.tile")];
 
 function applyLook() {
-  for (const each of grids()) Object.assign(each.dataset, look);
+  Object.assign(document.documentElement.dataset, look);
   const pressed = {
     highlight: look.highlight === "on",
     dim: look.style === "dim",
