@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT = 400.0, 120.0
+TABLE_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -18,12 +20,26 @@ class Column:
 
 
 @dataclass(frozen=True)
-class HistogramChart:
-    """Columns on a logarithmic count axis; `threshold_x` is where the unit's threshold lies."""
+class CountRow:
+    """How many places have a value from `low` to `high`."""
 
-    columns: list[Column]
     low: float
     high: float
+    count: int
+
+
+@dataclass(frozen=True)
+class HistogramChart:
+    """Columns on a logarithmic count axis; `threshold_x` is where the unit's threshold lies.
+
+    `table`: the same in a few rows, for who cannot see the columns.
+    """
+
+    columns: list[Column]
+    table: list[CountRow]
+    low: float
+    high: float
+    highest: int
     threshold_x: float
     width: float = HISTOGRAM_WIDTH
     height: float = HISTOGRAM_HEIGHT
@@ -69,7 +85,22 @@ def histogram_chart(
         if height > 0
     ]
     share = min(max((threshold - low) / (high - low), 0.0), 1.0)
-    return HistogramChart(columns, low, high, round(share * HISTOGRAM_WIDTH, 2))
+    return HistogramChart(
+        columns=columns,
+        table=_count_rows(edges, counts),
+        low=low,
+        high=high,
+        highest=int(counts.max()),
+        threshold_x=round(share * HISTOGRAM_WIDTH, 2),
+    )
+
+
+def _count_rows(edges: np.ndarray, counts: np.ndarray) -> list[CountRow]:
+    starts = np.linspace(0, len(counts), min(TABLE_ROWS, len(counts)) + 1).astype(int)
+    return [
+        CountRow(float(edges[start]), float(edges[stop]), int(counts[start:stop].sum()))
+        for start, stop in pairwise(starts)
+    ]
 
 
 def signed_bars(names: Sequence[str], values: Sequence[float | None]) -> list[SignedBar]:

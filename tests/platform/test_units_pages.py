@@ -1,7 +1,10 @@
+import io
 import re
 from typing import Any
 
+import numpy as np
 import pytest
+from django.core.files.base import ContentFile
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -233,10 +236,112 @@ def test_the_form_shows_what_was_saved(world: World, expert: Client) -> None:
     assert 'data-term="mass.margin.spiculated" data-key="1"' in recent
 
 
-@pytest.mark.parametrize("name", ["units", "unit", "units-start", "term-search", "project"])
+# Similar units, and two units side by side ----------------------------------------------------
+
+
+def store_nearest(world: World, nearest: list[list[int]]) -> None:
+    """Store the layer's arrays anew with these nearest units, as new dissections have them."""
+    layer = world.layer
+    with layer.arrays.open("rb") as file, np.load(file) as stored:
+        arrays = dict(stored)
+    index = np.array(nearest, np.int32)
+    correlation = np.where(index < 0, np.nan, 0.9 - 0.1 * np.arange(index.shape[1]))
+    stream = io.BytesIO()
+    np.savez(stream, nearest_index=index, nearest_correlation=correlation, **arrays)
+    layer.arrays.save("with-nearest.npz", ContentFile(stream.getvalue()))
+
+
+def test_similar_units_show_terms_as_far_as_the_reader_may_see_them(
+    world: World, expert: Client, client: Client
+) -> None:
+    assert "Units most like it" not in read(expert, unit_url(world, 0)), "an older dissection"
+    store_nearest(world, [[3, 1], *[[-1, -1]] * 7])
+    label(world, 3, who="expert2", add_terms=["other.vessel"])
+    label(world, 1, add_terms=[SPICULATED])
+
+    html = read(expert, unit_url(world, 0))
+    cards = html.split("Units most like it")[1].split('<li class="card link unit-card">')[1:]
+    assert [re.search(r"Unit (\d)</a>.*?r (0\.\d\d)", card, re.S).groups() for card in cards] == [  # type: ignore[union-attr]
+        ("3", "0.90"),
+        ("1", "0.80"),
+    ]
+    assert cards[0].count('class="tile-image"') == 4
+    assert "Vessel" not in cards[0], "a colleague's term on a unit that the reader has not answered"
+    assert "Spiculated margin" in cards[1]
+    assert "Units most like it" not in read(expert, unit_url(world, 1)), "it has none"
+    label(world, 3, recognisable="no")
+    assert "Vessel" in read(expert, unit_url(world, 0))
+    client.force_login(world.people["clinician"])
+    assert "Vessel" in read(client, unit_url(world, 0))
+
+
+def compare_url(world: World, unit: int, layer: int | str = "", other: int | str = "") -> str:
+    args = [world.project.slug, world.dissection.pk, "layer4", unit]
+    query = f"?layer={layer}&unit={other}" if layer else ""
+    return reverse("unit-compare", args=args) + query
+
+
+def test_units_of_two_layers_are_compared_and_each_stays_blind_until_answered(
+    world: World, expert: Client
+) -> None:
+    other = world.layers[1]
+    url = compare_url(world, 0, other.pk, 2)
+    html = read(expert, url)
+    for title in ("Unit 0 of layer4", "Unit 2 of layer3"):
+        assert title in html
+    assert html.count('data-pixels="') == 12
+    assert html.count("open once you have answered it") == 2
+    assert not any(name in html for name in world.model.class_names)
+    label(world, 0, recognisable="no")
+    half = read(expert, url)
+    assert half.count("Influence on each class</h3>") == 1
+    assert half.index("Influence on each class</h3>") < half.index("Unit 2 of layer3")
+    assert query_count(expert, url) <= 24
+
+
+@pytest.mark.parametrize(
+    ("layer", "other", "problem"),
+    [
+        ("layer4", 8, "layer4 has the units 0 to 7"),
+        ("layer4", 0, "Choose another unit"),
+        ("layer4", "x", "whole number"),
+        ("layer4", -1, "greater than or equal to 0"),
+        ("other", 0, "valid choice"),
+    ],
+)
+def test_a_wrong_choice_of_the_other_unit_is_explained(
+    world: World, expert: Client, layer: str, other: Any, problem: str
+) -> None:
+    foreign = build_world(images=3, units=2, slug="other").layer
+    html = read(
+        expert, compare_url(world, 0, (world.layer if layer == "layer4" else foreign).pk, other)
+    )
+    assert problem in html
+    assert "data-pixels" not in html
+
+
+def test_the_other_unit_is_asked_for(world: World, expert: Client) -> None:
+    html = read(expert, compare_url(world, 0))
+    assert "Choose the unit to put beside it" in html
+    assert "errorlist" not in html
+    assert "layer3: Small classifier over Screening images" in html
+
+
+def test_the_histogram_can_be_read_as_numbers(world: World, expert: Client) -> None:
+    label(world, 0, recognisable="no")
+    html = read(expert, unit_url(world, 0))
+    table = html.split("The histogram as a table")[1].split("</table>")[0]
+    counts = [int(number) for number in re.findall(r'<td class="num">(\d+)</td></tr>', table)]
+    assert len(counts) == 8
+    assert sum(counts) == world.maps["layer4"][:, 0].size
+
+
+@pytest.mark.parametrize(
+    "name", ["units", "unit", "unit-compare", "units-start", "term-search", "project"]
+)
 def test_outsiders_find_nothing(world: World, client: Client, name: str) -> None:
     layer = [world.dissection.pk, "layer4"]
-    more = {"units": layer, "unit": [*layer, 0]}.get(name, [])
+    more = {"units": layer, "unit": [*layer, 0], "unit-compare": [*layer, 0]}.get(name, [])
     url = reverse(name, args=[world.project.slug, *more])
     assert client.get(url).url.startswith("/login/")  # type: ignore[attr-defined]
     client.force_login(world.people["outsider"])
@@ -249,11 +354,12 @@ def test_units_of_another_project_do_not_exist_here(world: World, expert: Client
     assert expert.get(foreign).status_code == 404
 
 
-@pytest.mark.parametrize("page", ["units", "unit", "project"])
+@pytest.mark.parametrize("page", ["units", "unit", "compare", "project"])
 def test_pages_carry_no_inline_style_or_script(world: World, expert: Client, page: str) -> None:
     urls = {
         "units": units_url(world),
         "unit": unit_url(world, 0),
+        "compare": compare_url(world, 0, world.layer.pk, 1),
         "project": reverse("project", args=[world.project.slug]),
     }
     label(world, 0, add_terms=[SPICULATED])
