@@ -36,7 +36,7 @@ def expect_saved(page: Page) -> None:
 def test_answers_given_while_the_server_is_down_are_in_the_database_after_it(
     page: Page, demo: Demo
 ) -> None:
-    sign_in(page, "expert2")
+    sign_in(page, "admin")
     open_unit(page, 3)
     demo.stop()
     page.keyboard.press("u")
@@ -53,7 +53,7 @@ def test_answers_given_while_the_server_is_down_are_in_the_database_after_it(
     expect(page.locator("#label-note")).to_have_value(NOTE)
     demo.start_again()
     expect_saved(page)
-    saved = label(page, 3, "expert2")
+    saved = label(page, 3, "admin")
     assert (saved["recognisable"], saved["confidence"], saved["note"]) == ("unsure", 3, NOTE)
     assert saved["answers"] == {"association": ["normal", "malignant"]}
     page.reload()
