@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from annotation.errors import LabelError
 from annotation.models import Label, QuestionSet
-from annotation.questions import FIELDS_OF_LABEL, Kind, Question, questions_of
+from annotation.questions import ALWAYS_ASKED, FIELDS_OF_LABEL, Kind, Question, questions_of
 
 ALONE: Final = {"none": "None of them", "unsure": "Unsure"}
 LONGEST_TEXT = 4000
@@ -52,11 +52,8 @@ def lacking(label: Label) -> list[str]:
     if label.question_set is None or label.recognisable != Label.Recognisable.YES:
         return []
     given = {**label.answers, "confidence": label.confidence, "note": label.note}
-    return [
-        question.key
-        for question in questions_of(label.question_set)
-        if question.required and not question.always_asked and not given.get(question.key)
-    ]
+    required = [entry["key"] for entry in label.question_set.questions if entry["required"]]
+    return [key for key in required if key not in ALWAYS_ASKED and not given.get(key)]
 
 
 def in_words(value: Any) -> str:

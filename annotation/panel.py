@@ -101,13 +101,12 @@ def label_state(project: Project, unit: Unit, label: Label | None) -> dict[str, 
     """The part of the form's context that a save can change."""
     history = selectors.history(label) if label else []
     asked = questions.questions_of(questions.current(project))
+    open_keys = answers.lacking(label) if label else []
     return {
         "label": label,
         "terms": list(label.terms.all()) if label else [],
         "answered": selectors.is_answered(label),
-        "lacking": [
-            question.title for question in asked if label and question.key in answers.lacking(label)
-        ],
+        "lacking": [question.title for question in asked if question.key in open_keys],
         "history": history,
         "can_undo": any(entry.standing for entry in history),
         "recognisable_choices": Label.Recognisable.choices,

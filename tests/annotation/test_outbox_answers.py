@@ -1,9 +1,9 @@
 """What the outbox of a page is told, so that it can tell a refusal from a lost session."""
 
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
@@ -13,7 +13,7 @@ from tests.platform.factories import World
 
 def send(
     world: World, client: Client, values: dict[str, str], *, of: str = "expert1", mark: str = "m1"
-) -> HttpResponse:
+) -> Any:
     address = reverse("unit-label", args=[world.project.slug, world.dissection.pk, "layer4", 0])
     headers = {"Unitscope-User": str(world.people[of].pk), "Unitscope-Mark": mark}
     return client.post(address, values, headers=headers)

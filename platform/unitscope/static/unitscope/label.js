@@ -6,7 +6,7 @@ const NOTE_PAUSE = 700;
 const LEAVE_MS = 1500;
 
 const outbox = window.unitscopeOutbox;
-const typing = new Map(); // fields with text that is not in the outbox yet, and their timers
+const typing = new Map(); // fields with text that is not in the outbox yet: what to put, and when
 let inTheWay = ""; // why answers wait, see outbox.js
 
 const get = (id) => document.getElementById(id);
@@ -14,11 +14,16 @@ const panel = () => get("label");
 const chips = () => [...panel().querySelectorAll("[data-chosen]")];
 const chosen = () => chips().map((chip) => chip.dataset.chosen);
 const inPanel = (target) => target.closest("#label");
+const isAnswer = (field) =>
+  inPanel(field) && field.matches("[data-question], [name=note], [name=recognisable], [name=confidence]");
 const caption = (field) => field.closest("label")?.querySelector("span")?.textContent ?? "";
 
-function put(values, question, text, typed = false) {
-  const what = `${document.querySelector("h1").textContent}: ${question}`;
-  outbox.put({ url: panel().dataset.save, values, what, text, typed });
+function put(values, question, text) {
+  outbox.put({ url: panel().dataset.save, values, what: about(question), text });
+}
+
+function about(question) {
+  return `${document.querySelector("h1").textContent}: ${question}`;
 }
 
 // What a field says ------------------------------------------------------------------------------
@@ -50,7 +55,6 @@ function valuesOf(field) {
 }
 
 function textOf(field) {
-  if (field.matches("textarea")) return field.value;
   const answer = field.dataset.question ? answerOf(field) : null;
   return Array.isArray(answer) ? answer.join(", ") : caption(field);
 }
@@ -58,22 +62,24 @@ function textOf(field) {
 // Changes ----------------------------------------------------------------------------------------
 
 function typedEntry(field) {
-  const what = `${document.querySelector("h1").textContent}: ${titleOf(field)}`;
-  return { url: panel().dataset.save, values: valuesOf(field), what, text: field.value, typed: true };
+  const values = valuesOf(field);
+  return { url: panel().dataset.save, values, what: about(titleOf(field)), text: field.value, typed: true };
 }
 
 function keepTyping(field) {
-  outbox.draft(panel().dataset.save, field.name, typedEntry(field));
-  clearTimeout(typing.get(field));
-  typing.set(field, setTimeout(() => sendTyped(field), NOTE_PAUSE));
+  const entry = typedEntry(field);
+  outbox.draft(entry.url, field.name, entry);
+  clearTimeout(typing.get(field)?.timer);
+  typing.set(field, { entry, timer: setTimeout(() => sendTyped(field), NOTE_PAUSE) });
 }
 
 function sendTyped(field) {
   if (!typing.has(field)) return;
-  clearTimeout(typing.get(field));
+  const { entry, timer } = typing.get(field);
+  clearTimeout(timer);
   typing.delete(field);
-  outbox.put(typedEntry(field));
-  outbox.draft(panel().dataset.save, field.name, null);
+  outbox.put(entry);
+  outbox.draft(entry.url, field.name, null);
 }
 
 function sendAllTyped() {
@@ -113,15 +119,14 @@ function undo() {
 
 document.addEventListener("change", (event) => {
   const field = event.target;
-  if (!inPanel(field)) return;
-  if (field.matches("textarea")) sendTyped(field);
-  if (!field.matches("[type=radio], [type=checkbox]")) return;
+  if (!isAnswer(field)) return;
+  if (field.matches("textarea")) return sendTyped(field);
   if (field.dataset.question) clearOthers(field);
   put(valuesOf(field), titleOf(field), textOf(field));
 });
 
 document.addEventListener("input", (event) => {
-  if (inPanel(event.target) && event.target.matches("textarea")) keepTyping(event.target);
+  if (isAnswer(event.target) && event.target.matches("textarea")) keepTyping(event.target);
 });
 
 document.addEventListener("click", (event) => {
