@@ -27,10 +27,12 @@ class Side:
 
 
 class CompareForm(forms.Form):
-    """Which unit to put beside the one at hand. Send it without `with` to be asked."""
+    """Which unit to put beside the one at hand."""
 
     layer = forms.ModelChoiceField(Layer.objects.none(), empty_label=None)
-    unit = forms.IntegerField(label="Unit number", min_value=0)
+    unit = forms.IntegerField(
+        label="Unit number", min_value=0, widget=forms.NumberInput(attrs={"autofocus": True})
+    )
 
     def __init__(self, data: Any, *, project: Project, shown: Unit) -> None:
         super().__init__(data, initial={"layer": shown.layer_id})
@@ -61,6 +63,7 @@ def describe(layer: Layer) -> str:
 
 
 def sides(user: User, project: Project, units: Iterable[Unit]) -> list[Side]:
+    """What the page shows of each unit: never what colleagues said, nor concept scores."""
     reader = annotation.reader(user, project)
     found = []
     for unit in units:

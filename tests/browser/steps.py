@@ -11,9 +11,8 @@ def sign_in(page: Page, username: str, password: str = PASSWORD) -> None:
     page.goto("/login/")
     page.get_by_label("User name").fill(username)
     page.get_by_label("Password", exact=True).fill(password)
-    with page.expect_navigation():
+    with page.expect_navigation(wait_until="networkidle"):
         page.keyboard.press("Enter")
-    page.wait_for_load_state("networkidle")
 
 
 def open_a_unit(page: Page) -> None:
@@ -35,7 +34,6 @@ def wait_for_explanation(page: Page) -> None:
 
 def name_unit_by_keyboard(page: Page, term: str) -> None:
     """On a unit's page: type the term, take the first match, and wait until it is saved."""
-    page.wait_for_load_state("networkidle")
     page.keyboard.press("t")
     page.keyboard.type(term)
     expect(page.get_by_role("option").first).to_be_visible()

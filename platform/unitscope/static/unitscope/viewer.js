@@ -72,8 +72,7 @@ export class Viewer {
   zoomBy(factor, at = { x: this.canvas.width / 2, y: this.canvas.height / 2 }) {
     if (!this.pixels) return;
     const before = this.#toImage(at);
-    const least = 0.5 * Math.min(this.canvas.width / this.picture.width, this.canvas.height / this.picture.height);
-    this.scale = Math.min(Math.max(this.scale * factor, least), MOST_ZOOM * devicePixelRatio);
+    this.scale = Math.min(Math.max(this.scale * factor, this.#leastScale()), MOST_ZOOM * devicePixelRatio);
     const after = this.#toImage(at);
     this.#moveTo(this.centre.x + before.x - after.x, this.centre.y + before.y - after.y);
   }
@@ -154,6 +153,13 @@ export class Viewer {
       this.waiting = null;
       this.#draw();
     });
+  }
+
+  /** Half of what fits the canvas, and never so much that 1:1 is out of reach. */
+  #leastScale() {
+    const { canvas, picture } = this;
+    const fitting = Math.min(canvas.width / picture.width, canvas.height / picture.height);
+    return Math.min(fitting / 2, devicePixelRatio);
   }
 
   #everything() {
