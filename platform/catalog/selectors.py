@@ -74,5 +74,10 @@ def why_not_usable(project: Project, model: TrainedModel, dataset: Dataset) -> s
     return ""
 
 
+def own_models(project: Project) -> QuerySet[TrainedModel]:
+    """The models that people brought: untrained controls are for reading lists alone."""
+    return project.models.filter(control_of=None)
+
+
 def ready_model_or_404(project: Project, pk: int) -> TrainedModel:
-    return get_object_or_404(project.models.filter(state=ImportState.READY), pk=pk)
+    return get_object_or_404(own_models(project).filter(state=ImportState.READY), pk=pk)

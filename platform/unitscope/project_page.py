@@ -14,6 +14,7 @@ from accounts.requests import MemberRequest
 from annotation import selectors as annotation
 from annotation.selectors import Reader
 from catalog.models import Dataset, ImportState, Project, TrainedModel
+from catalog.selectors import own_models
 from dissections import selectors as dissections
 from dissections.models import Dissection
 from dissections.selectors import LayerProgress
@@ -40,7 +41,7 @@ class DissectionProgress:
 def project_home(request: MemberRequest, slug: str) -> HttpResponse:
     project = get_project(request.user, slug)
     reader = annotation.reader(request.user, project)
-    models = list(project.models.all())
+    models = list(own_models(project))
     datasets = list(project.datasets.annotate(image_count=Count("images")))
     progress = annotation.progress(models, request.user)
     shown = [
