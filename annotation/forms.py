@@ -1,6 +1,7 @@
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 
 from annotation.models import Label
 from annotation.services import NOTE_CHARACTERS
@@ -21,6 +22,16 @@ class LabelChangeForm(forms.Form):
         error_messages={"max_length": f"A note has at most {NOTE_CHARACTERS} characters."},
     )
 
+    answers = forms.JSONField(
+        required=False, help_text="Answers to further questions: {key: answer, or null}."
+    )
+
+    def clean_answers(self) -> dict[str, Any]:
+        answers = self.cleaned_data["answers"] or {}
+        if not isinstance(answers, dict):
+            raise ValidationError("Answers to further questions are sent by their keys.")
+        return answers
+
     def changes(self) -> dict[str, Any]:
         """Keyword arguments for `services.save_label`."""
         values = self.cleaned_data
@@ -29,6 +40,8 @@ class LabelChangeForm(forms.Form):
             for name in ("recognisable", "confidence", "note")
             if name in self.data
         }
+        if values["answers"]:
+            changes["answers"] = values["answers"]
         if values["add"]:
             changes["add_terms"] = [values["add"]]
         if values["remove"]:

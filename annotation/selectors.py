@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
+from django.db.models import BooleanField, Count, Exists, F, Func, Max, OuterRef, Q, QuerySet
 
 from accounts.access import ADMINS, LABELLERS, has_role
 from accounts.models import User
+from annotation.answers import in_words, lacking
 from annotation.models import Label
+from annotation.questions import questions_of
 from annotation.services import standing_revisions
 from catalog.models import Project, Term, TrainedModel
 from dissections.models import Layer, Unit
@@ -60,15 +62,17 @@ class Reader:
     """What a person may do and see on the pages of units.
 
     Experts see no automatic score, no class statistic and no colleague's answer on a unit before
-    they have answered it (blinding). Admins, and members who do not label, see all.
+    they have answered it (blinding), unless the project is open. Admins, and members who do not
+    label, see all.
     """
 
     can_label: bool
     is_admin: bool
+    project_blinded: bool
 
     @property
     def blinded(self) -> bool:
-        return self.can_label and not self.is_admin
+        return self.project_blinded and self.can_label and not self.is_admin
 
     def sees_results(self, answered: bool) -> bool:
         return answered or not self.blinded
@@ -84,15 +88,33 @@ class HistoryEntry:
 
 def reader(user: User, project: Project) -> Reader:
     return Reader(
-        can_label=has_role(user, project, *LABELLERS), is_admin=has_role(user, project, *ADMINS)
+        can_label=has_role(user, project, *LABELLERS),
+        is_admin=has_role(user, project, *ADMINS),
+        project_blinded=project.blinded,
     )
 
 
+class _Lacking(Func):
+    """The same as `answers.lacking` has any, in SQL: a required question has no answer."""
+
+    template = (
+        "EXISTS (SELECT FROM (SELECT %(expressions)s) AS label(questions, given, confidence, note),"
+        " LATERAL jsonb_array_elements(label.questions) AS question"
+        " WHERE question -> 'required' = 'true'"
+        " AND question ->> 'key' NOT IN ('recognisable', 'terms')"
+        " AND NOT jsonb_exists(label.given || jsonb_strip_nulls(jsonb_build_object("
+        "'confidence', label.confidence, 'note', nullif(label.note, ''))), question ->> 'key'))"
+    )
+    output_field = BooleanField()
+
+
 def answered() -> Q:
-    """Labels that answer the required question: "no", "unsure", or "yes" with at least one term."""
+    """Labels that are complete: "no", "unsure", or "yes" with at least one term and with an answer
+    to every question that the label's own question set requires."""
     named = Exists(Label.terms.through.objects.filter(label_id=OuterRef("pk")))
+    lacks = _Lacking(F("question_set__questions"), F("answers"), F("confidence"), F("note"))
     return Q(recognisable__in=[Label.Recognisable.NO, Label.Recognisable.UNSURE]) | (
-        Q(recognisable=Label.Recognisable.YES) & Q(named)
+        Q(recognisable=Label.Recognisable.YES) & Q(named) & ~Q(lacks)
     )
 
 
@@ -100,7 +122,9 @@ def is_answered(label: Label | None) -> bool:
     """The same as `answered`, for a label in hand whose terms may be prefetched."""
     if label is None or not label.recognisable:
         return False
-    return label.recognisable != Label.Recognisable.YES or bool(label.terms.all())
+    if label.recognisable != Label.Recognisable.YES:
+        return True
+    return bool(label.terms.all()) and not lacking(label)
 
 
 def unit_terms(model: TrainedModel, layer_name: str) -> dict[int, UnitTerms]:
@@ -138,17 +162,22 @@ def labels_digest(unit_terms: Mapping[int, UnitTerms]) -> str:
 
 def own_labels(user: User, model: TrainedModel, layer_name: str) -> dict[int, Label]:
     """The user's labels in a layer by unit index, answered or not; terms are prefetched."""
-    labels = Label.objects.filter(author=user, model=model, layer_name=layer_name)
+    labels = Label.objects.filter(author=user, model=model, layer_name=layer_name).select_related(
+        "question_set"
+    )
     return {label.unit_index: label for label in labels.prefetch_related("terms")}
 
 
-def own_label(user: User, unit: Unit) -> Label | None:
-    return _labels_on(unit).filter(author=user).first()
+def own_label(user: User, unit: Unit, occasion: int = 0) -> Label | None:
+    """The user's label on a unit; `occasion` is not 0 for a hidden repeat."""
+    labels = _labels_on(unit, Label.with_repeats.filter(occasion=occasion))
+    return labels.filter(author=user).select_related("question_set").first()
 
 
 def colleagues_labels(user: User, unit: Unit) -> list[Label]:
     """What others answered. Show it only to readers who may see it (`Reader.sees_results`)."""
-    return list(_labels_on(unit).filter(answered()).exclude(author=user).select_related("author"))
+    others = _labels_on(unit, Label.objects.exclude(author=user))
+    return list(others.filter(answered()).select_related("author"))
 
 
 def progress(models: Iterable[TrainedModel | int], user: User) -> dict[tuple[int, str], Progress]:
@@ -214,10 +243,11 @@ def history(label: Label) -> list[HistoryEntry]:
     """All revisions of a label, latest first, each as the change it made."""
     revisions = list(label.revisions.all())
     standing = {revision.number for revision in standing_revisions(revisions)}
+    titles = _question_titles(label) if any(r.state.get("answers") for r in revisions) else {}
     entries: list[HistoryEntry] = []
     before: dict[str, Any] = {}
     for revision in revisions:
-        change = _describe_change(before, revision.state)
+        change = _describe_change(before, revision.state, titles)
         if revision.undoes is not None:
             change = f"Took back change {revision.undoes}"
         entries.append(
@@ -227,8 +257,8 @@ def history(label: Label) -> list[HistoryEntry]:
     return entries[::-1]
 
 
-def _labels_on(unit: Unit) -> QuerySet[Label]:
-    return Label.objects.filter(
+def _labels_on(unit: Unit, labels: QuerySet[Label]) -> QuerySet[Label]:
+    return labels.filter(
         model=unit.layer.dissection.model_id,
         layer_name=unit.layer.name,
         unit_index=unit.index,
@@ -248,7 +278,18 @@ def _standing_terms(labels: list[Label]) -> list[TermSupport]:
     return sorted(support, key=lambda entry: (-entry.share, entry.term.position))
 
 
-def _describe_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+def _question_titles(label: Label) -> dict[str, str]:
+    """Of all questions that the project asks or ever asked, in their latest words."""
+    return {
+        question.key: question.title
+        for question_set in label.model.project.question_sets.all()
+        for question in questions_of(question_set)
+    }
+
+
+def _describe_change(
+    before: Mapping[str, Any], after: Mapping[str, Any], titles: Mapping[str, str]
+) -> str:
     changes = []
     old = {term["code"]: term["name"] for term in before.get("terms", [])}
     new = {term["code"]: term["name"] for term in after["terms"]}
@@ -267,6 +308,11 @@ def _describe_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str
         changes.append(f"Confidence {name}")
     if after["note"] != before.get("note", ""):
         changes.append("Changed the note" if after["note"] else "Removed the note")
+    had, has = before.get("answers", {}), after.get("answers", {})
+    for key in sorted({*had, *has}):
+        if had.get(key) != has.get(key):
+            answer = in_words(has[key]) if key in has else "no answer"
+            changes.append(f"{titles.get(key, key)} {answer}")
     if after.get("early_look") and not before.get("early_look"):
         changes.append("Opened the statistics before answering")
     return "; ".join(changes) or "No change"

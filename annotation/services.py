@@ -1,23 +1,28 @@
 """Saving what experts state. Every save is one transaction and leaves a revision behind."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
 from django.db import transaction
 
 from accounts.models import User
+from annotation import answers as further
+from annotation import questions
+from annotation.errors import LabelError
 from annotation.models import Label, LabelRevision
 from catalog.models import Term, TrainedModel
 from dissections.models import Unit
 
 State = dict[str, Any]
-EMPTY: Final[State] = {"recognisable": "", "terms": [], "confidence": None, "note": ""}
+EMPTY: Final[State] = {
+    "recognisable": "",
+    "terms": [],
+    "confidence": None,
+    "note": "",
+    "answers": {},
+}
 NOTE_CHARACTERS = 4000
-
-
-class LabelError(ValueError):
-    """The statement cannot be saved; the message is for people."""
 
 
 class Unchanged(Enum):
@@ -42,23 +47,36 @@ def save_label(
     remove_terms: Sequence[str] = (),
     confidence: int | Unchanged | None = UNCHANGED,
     note: str | Unchanged = UNCHANGED,
+    answers: Mapping[str, Any] | Unchanged = UNCHANGED,
+    occasion: int = 0,
+    sent: str = "",
 ) -> Label:
     """Change the given fields of the user's label on a unit; creates the label where there is none.
 
-    Terms belong to the answer "yes": adding one gives that answer, and "no" or "unsure" clears
-    them. `term_codes` replaces all terms, `add_terms` and `remove_terms` change some, so that two
-    quick changes never lose one another. A save that changes nothing adds no revision.
+    Terms, and whether they are one phenomenon or several, belong to the answer "yes": giving one
+    gives that answer, and "no" or "unsure" clears them. `term_codes` replaces all terms,
+    `add_terms` and `remove_terms` change some, so that two quick changes never lose one another.
+    `answers` changes answers to further questions of the project's current question set, by key
+    (None takes one back). `occasion` is 0, or the number of a hidden repeat. A save that changes
+    nothing adds no revision; one that was sent before under the same mark `sent` does nothing.
 
     Raises:
         LabelError: no such unit, unknown answer or confidence, terms beside "no" or "unsure",
-            a term that is not in the project's vocabulary or is retired.
+            a term that is not in the project's vocabulary or is retired, an answer that does not
+            fit its question.
     """
-    label = _locked_label(user, model, layer_name, unit_index)
+    label = _locked_label(user, model, layer_name, unit_index, occasion)
+    if _arrived_before(label, sent):
+        return label
     before = state_of(label)
     had = [term["code"] for term in before["terms"]]
     codes = had if isinstance(term_codes, Unchanged) else list(term_codes)
     codes = [code for code in codes if code not in set(remove_terms)]
     codes += [code for code in add_terms if code not in codes]
+
+    label.question_set = questions.current(model.project)
+    changes = {} if isinstance(answers, Unchanged) else answers
+    label.answers = further.merged(label.answers, changes, label.question_set, model.class_names)
 
     if not isinstance(recognisable, Unchanged):
         _check_choice(recognisable, ["", *Label.Recognisable.values], "answer")
@@ -66,8 +84,11 @@ def save_label(
         if recognisable != Label.Recognisable.YES:
             if add_terms or (not isinstance(term_codes, Unchanged) and codes):
                 raise LabelError("Terms go with the answer “yes”. Remove them, or answer “yes”.")
+            if changes.get(questions.PHENOMENA):
+                raise LabelError("Whether it is one phenomenon goes with the answer “yes”.")
             codes = []
-    if codes and codes != had:
+            label.answers.pop(questions.PHENOMENA, None)
+    if (codes and codes != had) or changes.get(questions.PHENOMENA):
         label.recognisable = Label.Recognisable.YES
     if not isinstance(confidence, Unchanged):
         _check_choice(confidence, [None, *Label.Confidence.values], "confidence")
@@ -77,39 +98,43 @@ def save_label(
 
     label.save()
     label.terms.set(_terms(model, codes, already=had))
-    _add_revision(label, before)
+    _add_revision(label, before, sent=sent)
     return label
 
 
 @transaction.atomic
-def undo_label(*, user: User, label: Label) -> Label:
+def undo_label(*, user: User, label: Label, sent: str = "") -> Label:
     """Take back the latest change that stands. The history grows by one: nothing is deleted.
+
+    An undo that was sent before under the same mark `sent` does nothing.
 
     Raises:
         LabelError: somebody else's label, or nothing is left to undo.
     """
     if label.author_id != user.pk:
         raise LabelError("Only the author of a label can take a change back.")
-    label = Label.objects.select_for_update().get(pk=label.pk)
+    label = Label.with_repeats.select_for_update().get(pk=label.pk)
+    if _arrived_before(label, sent):
+        return label
     standing = standing_revisions(list(label.revisions.all()))
     if not standing:
         raise LabelError("There is nothing to undo on this unit.")
     before = state_of(label)
     _restore(label, standing[-2].state if len(standing) > 1 else EMPTY)
-    _add_revision(label, before, undoes=standing[-1].number)
+    _add_revision(label, before, undoes=standing[-1].number, sent=sent)
     return label
 
 
 @transaction.atomic
 def record_early_look(
-    *, user: User, model: TrainedModel, layer_name: str, unit_index: int
+    *, user: User, model: TrainedModel, layer_name: str, unit_index: int, occasion: int = 0
 ) -> Label:
     """Note in the history that the user opened the statistics before answering.
 
     All later revisions of the label carry the mark `early_look`, so that an analysis can tell
     which answers were given blind.
     """
-    label = _locked_label(user, model, layer_name, unit_index)
+    label = _locked_label(user, model, layer_name, unit_index, occasion)
     if not _looked_early(label):
         state = {**state_of(label), "early_look": True}
         LabelRevision.objects.create(label=label, number=_next_number(label), state=state)
@@ -123,6 +148,8 @@ def state_of(label: Label) -> State:
         "terms": [{"code": term.code, "name": term.name} for term in label.terms.all()],
         "confidence": label.confidence,
         "note": label.note,
+        "answers": label.answers,
+        "question_set": label.question_set.number if label.question_set else None,
     }
 
 
@@ -138,7 +165,9 @@ def standing_revisions(revisions: Sequence[LabelRevision]) -> list[LabelRevision
     return standing
 
 
-def _locked_label(user: User, model: TrainedModel, layer_name: str, unit_index: int) -> Label:
+def _locked_label(
+    user: User, model: TrainedModel, layer_name: str, unit_index: int, occasion: int
+) -> Label:
     units = Unit.objects.filter(
         layer__dissection__model=model,
         layer__dissection__completed__isnull=False,
@@ -147,10 +176,18 @@ def _locked_label(user: User, model: TrainedModel, layer_name: str, unit_index: 
     )
     if not units.exists():
         raise LabelError(f"{model} has no dissected unit {unit_index} in the layer {layer_name}.")
-    label, _ = Label.objects.select_for_update().get_or_create(
-        model=model, layer_name=layer_name, unit_index=unit_index, author=user
+    label, _ = Label.with_repeats.select_for_update().get_or_create(
+        model=model,
+        layer_name=layer_name,
+        unit_index=unit_index,
+        author=user,
+        occasion=occasion,
     )
     return label
+
+
+def _arrived_before(label: Label, sent: str) -> bool:
+    return bool(sent) and label.revisions.filter(state__sent=sent).exists()
 
 
 def _terms(model: TrainedModel, codes: Sequence[str], *, already: Sequence[str]) -> list[Term]:
@@ -178,17 +215,24 @@ def _restore(label: Label, state: State) -> None:
     label.recognisable = state["recognisable"]
     label.confidence = state["confidence"]
     label.note = state["note"]
+    label.answers = state.get("answers", {})
+    if number := state.get("question_set"):
+        label.question_set = label.model.project.question_sets.get(number=number)
     label.save()
     codes = [term["code"] for term in state["terms"]]
     label.terms.set(label.model.project.vocabulary.terms.filter(code__in=codes))
 
 
-def _add_revision(label: Label, before: State, *, undoes: int | None = None) -> None:
+def _add_revision(
+    label: Label, before: State, *, undoes: int | None = None, sent: str = ""
+) -> None:
     state = state_of(label)
-    if state == before and undoes is None:
+    if _content(state) == _content(before) and undoes is None:
         return
     if _looked_early(label):
         state["early_look"] = True
+    if sent:
+        state["sent"] = sent
     LabelRevision.objects.create(
         label=label, number=_next_number(label), state=state, undoes=undoes
     )
@@ -198,6 +242,7 @@ def _content(state: State) -> State:
     return {
         **{key: state[key] for key in ("recognisable", "confidence", "note")},
         "terms": sorted(term["code"] for term in state["terms"]),
+        "answers": state.get("answers", {}),
     }
 
 

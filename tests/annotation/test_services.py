@@ -99,6 +99,8 @@ def test_every_change_leaves_a_revision_and_no_change_leaves_none(world: World) 
         "terms": [{"code": SPICULATED, "name": "Spiculated margin"}],
         "confidence": 2,
         "note": "",
+        "answers": {},
+        "question_set": 1,
     }
 
 

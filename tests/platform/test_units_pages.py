@@ -166,7 +166,7 @@ def test_an_unfinished_dissection_does_not_exist_yet(world: World, expert: Clien
 def test_the_unit_page_is_blind_until_answered(world: World, expert: Client) -> None:
     label(world, 0, who="expert2", recognisable="no", note="the colleague's secret")
     before = read(expert, unit_url(world, 0))
-    hidden = ["IoU", "secret", "Okafor", "Influence on each class", "malignant"]
+    hidden = ["IoU", "secret", "Okafor", "Influence on each class", "Mean activation by class"]
     assert [word for word in hidden if word in before] == []
     assert "image000" not in before, "file names may tell the class"
     label(world, 0, add_terms=[SPICULATED])
