@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Count, F, Q, QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 
@@ -89,6 +89,7 @@ def label_of(reading: Reading) -> Label | None:
             unit_index=item.unit_index,
             occasion=reading.occasion,
         )
+        .select_related("question_set")
         .prefetch_related("terms")
         .first()
     )
@@ -127,3 +128,18 @@ def _units(dissection: Dissection, layers: Sequence[str]) -> QuerySet[Unit]:
     return Unit.objects.filter(
         layer__dissection=dissection, layer__name__in=layers
     ).select_related("layer__dissection__model")
+
+
+def is_exact(reading_list: ReadingList) -> bool:
+    """Whether each reader reads every unit, so that what is left to them is known beforehand."""
+    return reading_list.readers.count() <= reading_list.readers_per_unit
+
+
+def with_counts(lists: QuerySet[ReadingList]) -> QuerySet[ReadingList]:
+    """Lists with unit_count, needed_count (readings that they ask for) and done_count."""
+    first = Q(items__readings__occasion=0, items__readings__state=Reading.State.DONE)
+    return lists.annotate(
+        unit_count=Count("items", distinct=True),
+        needed_count=F("unit_count") * F("readers_per_unit"),
+        done_count=Count("items__readings", filter=first, distinct=True),
+    )
