@@ -1,36 +1,27 @@
-from collections.abc import Callable
-from typing import TypeVar
 from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.cache import get_conditional_response
-from django.utils.http import quote_etag
 from django.views.decorators.http import require_safe
 
 from accounts.access import ADMINS, get_project
 from accounts.requests import MemberRequest
-from analysis.imaging import ImageError
 from annotation import selectors as annotation
 from annotation.panel import label_panel
 from catalog.models import Image
 from catalog.selectors import ready_model_or_404
-from dissections import rendering, selectors
+from dissections import selectors
 from dissections.cards import listed_units, unit_cards
 from dissections.evidence import evidence
 from dissections.forms import DissectForm, UnitListForm
 from dissections.models import TopPatch
+from dissections.patches import patch_base, patch_viewer
+from dissections.pictures import THUMBNAIL, image_picture, patch_picture
 from jobs.forms import require_form, sent, start_from_form
 
 UNITS_PER_PAGE = 48
-THUMBNAIL, TILE, LARGE = 128, 320, 900
-PATCH_SIZES = {str(size): size for size in (THUMBNAIL, TILE, LARGE)}
-IMAGE_SIZES = {"96": 96, "256": 256, "full": None}
-RENDERING_VERSION = 1
-
-Value = TypeVar("Value")
 
 
 @require_safe
@@ -92,14 +83,12 @@ def unit(request: MemberRequest, slug: str, dissection: int, layer: str, unit: i
         "layer": home,
         "unit": shown,
         "reader": reader,
-        "patches": selectors.top_patches(shown),
+        **patch_viewer(shown, patch_base(slug, shown.pk)),
         "preload": selectors.patches_to_preload(home, likely_next),
         "around": around,
         "answered_count": len(answered),
         "sort_name": form.sort_name,
         "sort_query": _sort_query(form),
-        "tile": TILE,
-        "large": LARGE,
         "evidence": evidence(request.user, shown, reader, answered=shown.index in answered),
         **label_panel(request.user, project, shown),
     }
@@ -108,7 +97,6 @@ def unit(request: MemberRequest, slug: str, dissection: int, layer: str, unit: i
 
 @require_safe
 def patch(request: MemberRequest, slug: str, unit: int, rank: int) -> HttpResponseBase:
-    """One part of a top patch as PNG: ?part=patch|whole|highlight|whole-highlight&size=…"""
     project = get_project(request.user, slug)
     shown = get_object_or_404(
         TopPatch.objects.select_related("image", "unit__layer"),
@@ -116,52 +104,18 @@ def patch(request: MemberRequest, slug: str, unit: int, rank: int) -> HttpRespon
         unit__layer__dissection__project=project,
         rank=rank,
     )
-    parts = {part.value: part for part in rendering.Part}
-    part = _choice(request, "part", "patch", parts)
-    size = _choice(request, "size", str(TILE), PATCH_SIZES)
-    return _png(
-        request,
-        f"patch-{shown.pk}-{part}-{size}",
-        lambda: rendering.render_patch(shown, part, size),
-    )
+    return patch_picture(request, shown)
 
 
 @require_safe
 def image(request: MemberRequest, slug: str, image: int) -> HttpResponseBase:
-    """A whole image as PNG: ?size=96|256|full"""
     project = get_project(request.user, slug)
     shown = get_object_or_404(Image, pk=image, dataset__project=project)
-    size = _choice(request, "size", "256", IMAGE_SIZES)
-    return _png(
-        request,
-        f"image-{shown.pk}-{shown.sha256[:16]}-{size}",
-        lambda: rendering.render_image(shown, size),
-    )
+    return image_picture(request, shown)
 
 
 def _sort_query(form: UnitListForm) -> str:
     return urlencode({"sort": form.chosen["sort"]})
-
-
-def _choice(request: MemberRequest, name: str, default: str, choices: dict[str, Value]) -> Value:
-    value = request.GET.get(name, default)
-    if value not in choices:
-        raise Http404(f"“{value}” is not a {name}; there are {', '.join(choices)}.")
-    return choices[value]
-
-
-def _png(request: MemberRequest, name: str, draw: Callable[[], bytes]) -> HttpResponseBase:
-    """An answer that the browser of this user may keep for good: what it names never changes."""
-    etag = quote_etag(f"{name}-{RENDERING_VERSION}")
-    response = get_conditional_response(request, etag=etag)
-    if response is None:
-        try:
-            response = HttpResponse(draw(), content_type="image/png")
-        except (OSError, ImageError) as error:
-            raise Http404("The stored image cannot be read.") from error
-    response["ETag"] = etag
-    response["Cache-Control"] = "private, max-age=31536000, immutable"
-    return response
 
 
 @require_form
