@@ -1,0 +1,146 @@
+// The work page of a reading list. While one unit is read, the page of the next one is fetched and
+// its pictures are loaded; Enter then puts it in place without waiting for the network.
+
+const RETRY_PAUSE = 3000;
+const REGIONS = ["reading-head", "reading-proposals", "patches", "label"];
+const STATE_OF_PAGE = ["data-highlight", "data-view"]; // of the patches: stays as the reader chose
+
+const root = document.getElementById("reading");
+const get = (id) => document.getElementById(id);
+let ahead = null; // promise of the next page, or of null where nothing comes after
+let leaving = Promise.resolve(); // the report on the unit that was left last
+let busy = false;
+let left = false;
+
+// Seconds that the page has been in view.
+let seconds = 0;
+let since = document.hidden ? null : performance.now();
+
+function countTime() {
+  if (since !== null) seconds += (performance.now() - since) / 1000;
+  since = document.hidden ? null : performance.now();
+  return seconds;
+}
+document.addEventListener("visibilitychange", countTime);
+
+function showProblem(text) {
+  get("reading-problem").textContent = text;
+  get("reading-problem").hidden = !text;
+}
+
+function request(url, values, options = {}) {
+  const token = document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? "";
+  const headers = { "X-CSRFToken": token };
+  return fetch(url, { method: "POST", headers, body: new URLSearchParams(values), ...options });
+}
+
+/** Sends until the server has answered: nothing is lost while it is away. */
+async function send(url, values = {}) {
+  for (;;) {
+    const response = await request(url, values).catch(() => null);
+    const signedOut = response && (response.redirected || response.status === 403);
+    if (response && !signedOut && response.status < 500) {
+      showProblem("");
+      return response;
+    }
+    showProblem(
+      signedOut
+        ? "You are signed out. Sign in again in another tab; this page then goes on by itself."
+        : "The server cannot be reached. Your answers are kept; the next unit comes once it is back.",
+    );
+    await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE));
+  }
+}
+
+function lookAhead() {
+  const { ahead: url } = root.dataset;
+  ahead = leaving.then(() => send(url)).then(async (response) => {
+    if (response.status !== 200) return null;
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    return { address: response.headers.get("Unitscope-Address"), page, pictures: load(page) };
+  });
+}
+
+/** Loads the pictures of a page, those that are seen first at first; the images keep them alive. */
+function load(page) {
+  const wanted = [...page.querySelectorAll("#patches img")];
+  wanted.sort((a, b) => (a.getAttribute("loading") === "lazy") - (b.getAttribute("loading") === "lazy"));
+  return wanted.map((image) => {
+    image.loading = "eager";
+    const picture = new Image();
+    picture.src = image.getAttribute("src");
+    return picture;
+  });
+}
+
+async function leave(how) {
+  if (busy) return;
+  busy = true;
+  document.activeElement?.blur(); // a note that is being typed is sent by this
+  const report = { how, seconds: countTime() };
+  const { leave: url, mine } = root.dataset;
+  root.setAttribute("aria-busy", "true");
+  leaving = send(url, report).then(async (response) => {
+    const { state } = response.ok ? await response.json() : {};
+    get("reading-status").textContent = state === "skipped" ? "Put off: the last unit comes back at the end." : "";
+  });
+  const next = await ahead;
+  if (next) put(next);
+  else {
+    left = true;
+    await leaving;
+    location.assign(mine);
+  }
+  busy = false;
+}
+
+function put({ address, page }) {
+  seconds = 0;
+  since = document.hidden ? null : performance.now();
+  if (!REGIONS.every((id) => get(id) && page.getElementById(id))) {
+    left = true;
+    leaving.then(() => location.assign(address));
+    return;
+  }
+  const typed = document.querySelector("#label .combobox"); // its script knows this very element
+  for (const id of REGIONS) renew(get(id), page.getElementById(id));
+  document.querySelector("#label .combobox").replaceWith(typed);
+  typed.querySelector("input").value = "";
+  Object.assign(root.dataset, page.getElementById("reading").dataset);
+  root.removeAttribute("aria-busy");
+  document.title = page.title;
+  history.pushState(null, "", address);
+  window.htmx.process(get("label"));
+  get("reading-title").focus({ preventScroll: true });
+  window.scrollTo(0, 0);
+  lookAhead();
+}
+
+/** Keeps the element, to which scripts listen, and takes over what is in the new one. */
+function renew(element, fresh) {
+  for (const { name, value } of fresh.attributes) {
+    if (!STATE_OF_PAGE.includes(name)) element.setAttribute(name, value);
+  }
+  element.replaceChildren(...fresh.childNodes);
+}
+
+root.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-leave-how]");
+  if (button) leave(button.dataset.leaveHow);
+});
+
+// The answer to a save can come when the next unit is shown: it is not for this form.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { path } = event.detail.requestConfig;
+  const { save, undo } = get("label").dataset;
+  if (/\/readings\/\d+\/label\//.test(path) && path !== save && path !== undo) event.detail.shouldSwap = false;
+});
+
+window.addEventListener("popstate", () => location.reload());
+window.addEventListener("pagehide", () => {
+  if (left) return;
+  request(root.dataset.leave, { how: "pause", seconds: countTime() }, { keepalive: true }).catch(() => {});
+  seconds = 0;
+});
+
+lookAhead();
