@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from itertools import chain, count
 from typing import Any, Final
 
 from django.db import transaction
@@ -143,11 +144,17 @@ def parse(content: Any) -> list[Question]:
     return questions
 
 
+def keys_ever_used(project: Project) -> list[str]:
+    return sorted(
+        {entry["key"] for asked in project.question_sets.all() for entry in asked.questions}
+    )
+
+
 def new_key(title: str, taken: Sequence[str]) -> str:
     """A key for a question of an admin, made from its title and used by no other."""
-    stem = slugify(title)[: LONGEST["key"] - 4] or "question"
-    candidates = [stem, *(f"{stem}-{number}" for number in range(2, MOST_QUESTIONS + 3))]
-    return next(key for key in candidates if key not in taken and key not in BUILT_IN)
+    stem = slugify(title)[: LONGEST["key"] - 6] or "question"
+    numbered = (f"{stem}-{number}" for number in count(2))
+    return next(key for key in chain([stem], numbered) if key not in {*taken, *BUILT_IN})
 
 
 def _question(entry: Mapping[str, Any]) -> Question:

@@ -97,4 +97,12 @@ function combobox(input) {
   input.addEventListener("blur", () => setOpen(false));
 }
 
-for (const input of document.querySelectorAll("input[role=combobox]")) combobox(input);
+// On the page, and in whatever htmx puts into it later.
+window.htmx.onLoad((root) => {
+  const inputs = [...root.querySelectorAll("input[role=combobox]")];
+  if (root.matches("input[role=combobox]")) inputs.push(root);
+  for (const input of inputs.filter((other) => !("ready" in other.dataset))) {
+    input.dataset.ready = "";
+    combobox(input);
+  }
+});

@@ -1,140 +1,133 @@
-// Saving a label. Every change goes into a queue and is sent at once, one after the other, in
-// order. What cannot be sent stays in the queue: the page says so, tries again, and lets nobody
-// leave it by accident. The server answers with the changed parts of the form (out of band).
+// The form on a unit. Every change is put into the outbox at once, one field at a time; the server
+// answers with the changed parts of the form (out of band). What still waits is shown as given.
+// Listeners are on the document, so that a page may put another unit's form in place.
 
 const NOTE_PAUSE = 700;
-const RETRY_PAUSE = 5000;
-const SAVED = "Unitscope-Saved";
+const LEAVE_MS = 1500;
 
-const panel = document.getElementById("label");
-const queue = [];
-let sending = false;
-let failed = false;
-let noteTimer = null;
-let retryTimer = null;
-let leaveFor = null;
+const outbox = window.unitscopeOutbox;
+const typing = new Map(); // fields with text that is not in the outbox yet, and their timers
+let inTheWay = ""; // why answers wait, see outbox.js
 
 const get = (id) => document.getElementById(id);
-const chosen = () => [...panel.querySelectorAll("[data-chosen]")].map((chip) => chip.dataset.chosen);
+const panel = () => get("label");
+const chips = () => [...panel().querySelectorAll("[data-chosen]")];
+const chosen = () => chips().map((chip) => chip.dataset.chosen);
+const inPanel = (target) => target.closest("#label");
+const caption = (field) => field.closest("label")?.querySelector("span")?.textContent ?? "";
 
-function save(values) {
-  const last = queue.at(-1);
-  const waits = queue.length > (sending ? 1 : 0);
-  if ("note" in values && waits && "note" in last.values) last.values = values;
-  else queue.push({ url: panel.dataset.save, values });
-  pump();
+function put(values, question, text, typed = false) {
+  const what = `${document.querySelector("h1").textContent}: ${question}`;
+  outbox.put({ url: panel().dataset.save, values, what, text, typed });
 }
 
-async function pump() {
-  if (sending) return;
-  clearTimeout(retryTimer);
-  sending = true;
-  while (queue.length) {
-    show("saving");
-    const problem = await send(queue[0]);
-    if (problem) {
-      sending = false;
-      showProblem(problem);
-      return;
-    }
-    queue.shift();
-  }
-  sending = false;
-  if (leaveFor) location.assign(leaveFor);
+// What a field says ------------------------------------------------------------------------------
+
+function titleOf(field) {
+  const words = field.closest("fieldset")?.querySelector("legend") ?? field.labels?.[0];
+  return words?.firstChild.textContent.trim() ?? "";
 }
 
-/** Sends one change; resolves to what went wrong, or to "" when the server has dealt with it. */
-function send({ url, values }) {
-  return new Promise((resolve) => {
-    const finished = (event) => {
-      if (event.target !== panel) return;
-      panel.removeEventListener("htmx:afterRequest", finished);
-      resolve(judge(event.detail.xhr));
-    };
-    panel.addEventListener("htmx:afterRequest", finished);
-    window.htmx.ajax("POST", url, { source: panel, values, swap: "none ignoreTitle:true" }).catch(() => {});
-  });
+function answerOf(field) {
+  const { question, kind } = field.dataset;
+  if (kind === "text") return field.value;
+  const marked = [...panel().querySelectorAll(`[data-question="${CSS.escape(question)}"]:checked`)];
+  if (kind === "scale") return Number(field.value);
+  if (kind === "choice" || "alone" in field.dataset) return field.checked ? field.value : null;
+  return marked.filter((other) => !("alone" in other.dataset)).map((other) => other.value);
 }
 
-function judge(xhr) {
-  const saved = xhr.getResponseHeader(SAVED);
-  if (saved === "yes") show("saved");
-  else if (saved === "refused") {
-    show("refused");
-    leaveFor = null;
-  } else if (xhr.status === 0) return "the server cannot be reached. Your answer is kept on this page.";
-  else if (xhr.status === 200 || xhr.status === 403)
-    return "you are signed out. Sign in again in another tab, then retry here; your answer is kept on this page.";
-  else return `the server answered with an error (${xhr.status}). Your answer is kept on this page.`;
-  return "";
+/** "None of them" and "unsure" stand alone: they clear the others, and the others clear them. */
+function clearOthers(field) {
+  if (!field.checked) return;
+  for (const other of panel().querySelectorAll(`[data-question="${CSS.escape(field.dataset.question)}"]`))
+    if (other !== field && ("alone" in field.dataset || "alone" in other.dataset)) other.checked = false;
 }
 
-function show(state) {
-  const status = get("save-status");
-  const texts = {
-    saving: "Saving…",
-    saved: `Saved ${new Date().toLocaleTimeString()}`,
-    refused: "Not saved",
-    failed: "Not saved",
-  };
-  status.dataset.state = state;
-  status.textContent = texts[state];
-  failed = state === "failed";
-  get("save-failed").hidden = !failed;
-  for (const button of panel.querySelectorAll("button[data-term]"))
-    button.setAttribute("aria-pressed", chosen().includes(button.dataset.term));
+function valuesOf(field) {
+  if (!field.dataset.question) return { [field.name]: field.value };
+  return { answers: { [field.dataset.question]: answerOf(field) } };
 }
 
-function showProblem(problem) {
-  show("failed");
-  leaveFor = null;
-  get("save-failed-text").textContent = `Not saved: ${problem}`;
-  retryTimer = setTimeout(pump, RETRY_PAUSE);
+function textOf(field) {
+  if (field.matches("textarea")) return field.value;
+  const answer = field.dataset.question ? answerOf(field) : null;
+  return Array.isArray(answer) ? answer.join(", ") : caption(field);
 }
 
-function sendNote() {
-  if (noteTimer === null) return;
-  clearTimeout(noteTimer);
-  noteTimer = null;
-  save({ note: get("label-note").value });
+// Changes ----------------------------------------------------------------------------------------
+
+function typedEntry(field) {
+  const what = `${document.querySelector("h1").textContent}: ${titleOf(field)}`;
+  return { url: panel().dataset.save, values: valuesOf(field), what, text: field.value, typed: true };
 }
 
-function addTerm(code, name) {
+function keepTyping(field) {
+  outbox.draft(panel().dataset.save, field.name, typedEntry(field));
+  clearTimeout(typing.get(field));
+  typing.set(field, setTimeout(() => sendTyped(field), NOTE_PAUSE));
+}
+
+function sendTyped(field) {
+  if (!typing.has(field)) return;
+  clearTimeout(typing.get(field));
+  typing.delete(field);
+  outbox.put(typedEntry(field));
+  outbox.draft(panel().dataset.save, field.name, null);
+}
+
+function sendAllTyped() {
+  for (const field of typing.keys()) sendTyped(field);
+}
+
+function showTerm(code, name) {
   if (chosen().includes(code)) return;
   const chip = document.createElement("li");
   chip.className = "chip suggested";
   chip.dataset.chosen = code;
   chip.textContent = name;
   get("label-terms").append(chip);
-  save({ add: code });
+}
+
+function hideTerm(code) {
+  chips().find((chip) => chip.dataset.chosen === code)?.remove();
+}
+
+function addTerm(code, name) {
+  if (chosen().includes(code)) return;
+  showTerm(code, name);
+  put({ add: code, name }, "Add a term", name);
 }
 
 function removeTerm(code) {
-  panel.querySelector(`[data-chosen="${CSS.escape(code)}"]`)?.remove();
-  save({ remove: code });
+  const chip = chips().find((other) => other.dataset.chosen === code);
+  const name = chip?.firstChild.textContent.trim() ?? code;
+  hideTerm(code);
+  put({ remove: code }, "Remove a term", name);
 }
 
-panel.addEventListener("change", (event) => {
+function undo() {
+  sendAllTyped();
+  outbox.put({ url: panel().dataset.undo, values: {}, what: "Undo", text: "" });
+}
+
+document.addEventListener("change", (event) => {
   const field = event.target;
-  if (field.type === "radio") save({ [field.name]: field.value });
-  if (field.name === "note") sendNote();
+  if (!inPanel(field)) return;
+  if (field.matches("textarea")) sendTyped(field);
+  if (!field.matches("[type=radio], [type=checkbox]")) return;
+  if (field.dataset.question) clearOthers(field);
+  put(valuesOf(field), titleOf(field), textOf(field));
 });
 
-panel.addEventListener("input", (event) => {
-  if (event.target.name !== "note") return;
-  clearTimeout(noteTimer);
-  noteTimer = setTimeout(sendNote, NOTE_PAUSE);
+document.addEventListener("input", (event) => {
+  if (inPanel(event.target) && event.target.matches("textarea")) keepTyping(event.target);
 });
 
-panel.addEventListener("click", (event) => {
-  const button = event.target.closest("button");
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("#label button");
   if (!button) return;
-  if (button.id === "save-retry") pump();
-  if (button.id === "label-undo") {
-    sendNote();
-    queue.push({ url: panel.dataset.undo, values: {} });
-    pump();
-  }
+  if (button.id === "label-undo") undo();
   if (button.dataset.remove) {
     removeTerm(button.dataset.remove);
     get("term-input").focus();
@@ -146,27 +139,83 @@ panel.addEventListener("click", (event) => {
   }
 });
 
-panel.addEventListener("combobox:choose", (event) => addTerm(event.detail.code, event.detail.name));
-panel.addEventListener("combobox:erase", () => {
-  const last = chosen().at(-1);
+document.addEventListener("combobox:choose", (event) => {
+  if (inPanel(event.target)) addTerm(event.detail.code, event.detail.name);
+});
+document.addEventListener("combobox:erase", (event) => {
+  const last = inPanel(event.target) && chosen().at(-1);
   if (last) removeTerm(last);
 });
 
-// Leaving right after an answer: the answer goes first.
-document.addEventListener("click", (event) => {
-  const link = event.target.closest("a[href]");
-  if (!link || link.target || event.ctrlKey || event.metaKey || event.shiftKey) return;
-  sendNote();
-  if (!queue.length) return;
-  event.preventDefault();
-  leaveFor = link.href;
-  if (failed) pump();
+// What the server says, and what still waits -------------------------------------------------------
+
+function ofPanel(entry) {
+  return entry.url === panel()?.dataset.save || entry.url === panel()?.dataset.undo;
+}
+
+/** Shows answers that the server does not have yet as its author gave them. */
+function showWaiting() {
+  for (const { values } of outbox.waiting().filter(ofPanel)) {
+    if (values.add) showTerm(values.add, values.name);
+    if (values.remove) hideTerm(values.remove);
+    for (const name of ["recognisable", "confidence"])
+      if (values[name]) panel().querySelector(`[name=${name}][value="${values[name]}"]`).checked = true;
+    if ("note" in values) showText(get("label-note"), values.note);
+    for (const [key, answer] of Object.entries(values.answers ?? {})) showAnswer(key, answer);
+  }
+  markRecentTerms();
+}
+
+function showAnswer(key, answer) {
+  const given = [answer].flat().map(String);
+  for (const field of panel().querySelectorAll(`[data-question="${CSS.escape(key)}"]`)) {
+    if (field.dataset.kind === "text") showText(field, answer);
+    else field.checked = given.includes(field.value) && "alone" in field.dataset === (typeof answer === "string" && field.dataset.kind === "association");
+  }
+}
+
+function showText(field, text) {
+  if (field && field !== document.activeElement && !typing.has(field)) field.value = text;
+}
+
+function markRecentTerms() {
+  for (const button of panel().querySelectorAll("button[data-term]"))
+    button.setAttribute("aria-pressed", chosen().includes(button.dataset.term));
+}
+
+function show(state, text) {
+  const status = get("save-status");
+  status.dataset.state = state;
+  if (status.textContent !== text) status.textContent = text;
+}
+
+document.addEventListener("outbox:dealt", ({ detail: { entry, saved, html } }) => {
+  if (!panel() || !ofPanel(entry)) return;
+  if (html.includes("hx-swap-oob")) window.htmx.swap(panel(), html, { swapStyle: "none" });
+  showWaiting();
+  if (saved) show("saved", `Saved ${new Date().toLocaleTimeString()}`);
+  else show("refused", "Not saved");
 });
 
-window.addEventListener("beforeunload", (event) => {
-  if (queue.length && !leaveFor) event.preventDefault();
-  if (noteTimer !== null) event.preventDefault();
+document.addEventListener("outbox:state", ({ detail: { problem } }) => {
+  inTheWay = problem;
+  if (!panel()) return;
+  const mine = outbox.waiting().filter(ofPanel).length;
+  if (mine && problem) show("failed", "Kept here, not sent yet");
+  else if (mine) show("saving", "Saving…");
 });
-window.addEventListener("online", () => {
-  if (failed) pump();
+
+// Leaving right after an answer: the answer goes first, where that takes no time. Without a
+// server there is nowhere to go, so the reader stays with what is on the page.
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest("a[href]");
+  if (!link || link.target || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  sendAllTyped();
+  if (!outbox.waiting().length) return;
+  event.preventDefault();
+  await Promise.race([outbox.flush(), new Promise((resolve) => setTimeout(resolve, LEAVE_MS))]);
+  if (inTheWay !== "network") location.assign(link.href);
 });
+window.addEventListener("pagehide", sendAllTyped);
+
+if (panel()) showWaiting();
