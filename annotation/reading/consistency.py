@@ -48,7 +48,7 @@ class Share:
 
 @dataclass(frozen=True)
 class ControlContrast:
-    """"Nothing recognisable" on controls and on real units, and the difference of the shares.
+    """ "Nothing recognisable" on controls and on real units, and the difference of the shares.
 
     low, high: its 95 % interval. A reader who sees less in controls has a difference above 0.
     """

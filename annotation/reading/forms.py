@@ -23,7 +23,7 @@ class NumbersField(forms.CharField):
     widget = forms.Textarea
 
     def to_python(self, value: Any) -> Any:
-        words = re.split(r"[\s,;]+", super().to_python(value).strip())
+        words = re.split(r"[\s,;]+", super().to_python(value) or "")
         bad = [word for word in words if word and not (word.isdecimal() and len(word) < 10)]
         if bad:
             raise ValidationError(f"“{bad[0][:40]}” is not the number of a unit.")

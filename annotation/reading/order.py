@@ -37,11 +37,16 @@ def reader_order(items: Sequence[int], *, seed: int, reader: int) -> list[int]:
     return order
 
 
-def repeat_gaps(items: Sequence[int], share: float, *, seed: int, reader: int) -> dict[int, int]:
-    """Which items come again to a reader, and after how many other readings at least.
+def repeat_gaps(order: Sequence[int], share: float, *, seed: int, reader: int) -> dict[int, int]:
+    """Which items of a reader's order come again, and after how many other readings at least.
 
-    The gaps vary from 10 to 19, so that no reader learns when to expect a repeat.
+    Items are drawn from those that ten others follow, as far as these suffice. The gaps vary from
+    10 to 19, so that no reader learns when to expect a repeat.
     """
     random = Random(f"repeats {seed} {reader}")  # noqa: S311
-    chosen = random.sample(list(items), round(share * len(items)))
-    return {item: LEAST_GAP + random.randrange(GAP_SPREAD) for item in chosen}
+    count = round(share * len(order))
+    followed = len(order) - LEAST_GAP
+    candidates = order[: max(followed, count)]
+    return {
+        item: LEAST_GAP + random.randrange(GAP_SPREAD) for item in random.sample(candidates, count)
+    }

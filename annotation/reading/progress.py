@@ -106,9 +106,7 @@ def _first(
     return [answer for answer in found if answer]
 
 
-def _pairs(
-    reader: User, readings: list[Reading], answers: Answers
-) -> list[tuple[Answer, Answer]]:
+def _pairs(reader: User, readings: list[Reading], answers: Answers) -> list[tuple[Answer, Answer]]:
     own = {
         (reading.item_id, reading.occasion): _answer(reading, answers)
         for reading in readings

@@ -125,9 +125,9 @@ def control_units(dissection: Dissection, layers: Sequence[str]) -> QuerySet[Uni
 
 
 def _units(dissection: Dissection, layers: Sequence[str]) -> QuerySet[Unit]:
-    return Unit.objects.filter(
-        layer__dissection=dissection, layer__name__in=layers
-    ).select_related("layer__dissection__model")
+    return Unit.objects.filter(layer__dissection=dissection, layer__name__in=layers).select_related(
+        "layer__dissection__model"
+    )
 
 
 def is_exact(reading_list: ReadingList) -> bool:

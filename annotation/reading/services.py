@@ -14,7 +14,7 @@ from annotation.models import Reading, ReadingItem, ReadingList
 from annotation.reading import selectors
 from annotation.reading.order import mixed
 from annotation.reading.standing import Turn, active, standing
-from catalog.models import Project, TrainedModel
+from catalog.models import TrainedModel
 from dissections.models import Dissection, Unit
 from dissections.selectors import finished_dissections
 from jobs import services as jobs

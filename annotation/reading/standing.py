@@ -108,7 +108,7 @@ def standing(reading_list: ReadingList, reader: User) -> Standing:
     seed = reading_list.seed
     order = reader_order(items, seed=seed, reader=reader.pk)
     fresh = [item for item in order if item not in first and item not in full]
-    gaps = repeat_gaps(items, reading_list.repeat_share, seed=seed, reader=reader.pk)
+    gaps = repeat_gaps(order, reading_list.repeat_share, seed=seed, reader=reader.pk)
     to_come = [*first, *fresh]
     repeats = [
         (item, gaps[item] - _readings_since(first.get(item), own))

@@ -51,9 +51,7 @@ def finished_dissections(model: TrainedModel) -> QuerySet[Dissection]:
     return model.dissections.filter(completed__isnull=False).select_related("model", "dataset")
 
 
-def control_dissections(
-    dissection: Dissection, *, completed: bool = True
-) -> QuerySet[Dissection]:
+def control_dissections(dissection: Dissection, *, completed: bool = True) -> QuerySet[Dissection]:
     """The same dissection of the model's untrained control, latest first.
 
     With `completed=False` also those that are still at work.

@@ -2,6 +2,7 @@
 // its pictures are loaded; Enter then puts it in place without waiting for the network.
 
 const RETRY_PAUSE = 3000;
+const FLUSH_MS = 1500;
 const REGIONS = ["reading-head", "reading-proposals", "patches", "label"];
 const STATE_OF_PAGE = ["data-highlight", "data-view"]; // of the patches: stays as the reader chose
 
@@ -77,13 +78,9 @@ async function leave(how) {
   if (busy) return;
   busy = true;
   document.activeElement?.blur(); // a note that is being typed is sent by this
-  const report = { how, seconds: countTime() };
-  const { leave: url, mine } = root.dataset;
   root.setAttribute("aria-busy", "true");
-  leaving = send(url, report).then(async (response) => {
-    const { state } = response.ok ? await response.json() : {};
-    get("reading-status").textContent = state === "skipped" ? "Put off: the last unit comes back at the end." : "";
-  });
+  const { mine } = root.dataset;
+  leaving = report(root.dataset.leave, { how, seconds: countTime() });
   const next = await ahead;
   if (next) put(next);
   else {
@@ -94,6 +91,16 @@ async function leave(how) {
   busy = false;
 }
 
+/** Says how a unit was left, once its answer has gone or cannot go now. */
+async function report(url, values) {
+  const pause = new Promise((resolve) => setTimeout(resolve, FLUSH_MS));
+  await Promise.race([window.unitscopeOutbox.flush(), pause]);
+  const response = await send(url, values);
+  const { state } = response.ok ? await response.json() : {};
+  const putOff = state === "skipped";
+  get("reading-status").textContent = putOff ? "Put off: the unit before comes back at the end." : "";
+}
+
 function put({ address, page }) {
   seconds = 0;
   since = document.hidden ? null : performance.now();
@@ -102,15 +109,13 @@ function put({ address, page }) {
     leaving.then(() => location.assign(address));
     return;
   }
-  const typed = document.querySelector("#label .combobox"); // its script knows this very element
   for (const id of REGIONS) renew(get(id), page.getElementById(id));
-  document.querySelector("#label .combobox").replaceWith(typed);
-  typed.querySelector("input").value = "";
   Object.assign(root.dataset, page.getElementById("reading").dataset);
   root.removeAttribute("aria-busy");
   document.title = page.title;
   history.pushState(null, "", address);
   window.htmx.process(get("label"));
+  window.htmx.trigger(get("label"), "htmx:load");
   get("reading-title").focus({ preventScroll: true });
   window.scrollTo(0, 0);
   lookAhead();
@@ -127,13 +132,6 @@ function renew(element, fresh) {
 root.addEventListener("click", (event) => {
   const button = event.target.closest("[data-leave-how]");
   if (button) leave(button.dataset.leaveHow);
-});
-
-// The answer to a save can come when the next unit is shown: it is not for this form.
-document.addEventListener("htmx:beforeSwap", (event) => {
-  const { path } = event.detail.requestConfig;
-  const { save, undo } = get("label").dataset;
-  if (/\/readings\/\d+\/label\//.test(path) && path !== save && path !== undo) event.detail.shouldSwap = false;
 });
 
 window.addEventListener("popstate", () => location.reload());
