@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from accounts.access import LABELLERS, require, visible_projects
 from accounts.api_access import DetailSerializer, ProjectObjectsView, named_by, refusals, user_of
 from accounts.models import Membership, Role
-from annotation.models import Label
+from annotation.models import Label, QuestionSet
 from annotation.services import NOTE_CHARACTERS, LabelError, save_label
 from catalog.models import TrainedModel
 
@@ -21,12 +21,13 @@ SEE_ALL_LABELS = (Role.ADMIN, Role.ADJUDICATOR)
 class LabelSerializer(serializers.ModelSerializer):
     author = named_by("username")
     terms: Any = serializers.SlugRelatedField(slug_field="code", many=True, read_only=True)
+    question_set = named_by("number")
 
     class Meta:
         model = Label
         fields = [
             "id", "model", "layer_name", "unit_index", "author", "recognisable", "terms",
-            "confidence", "note", "created", "updated",
+            "confidence", "note", "answers", "question_set", "created", "updated",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -44,11 +45,16 @@ class LabelChangeSerializer(serializers.Serializer):
     )
     confidence = serializers.ChoiceField(Label.Confidence.choices, required=False, allow_null=True)
     note = serializers.CharField(required=False, allow_blank=True, max_length=NOTE_CHARACTERS)
+    answers = serializers.DictField(
+        required=False,
+        help_text="Answers to further questions of the project's question set, by their keys. "
+        "null takes an answer back; questions that are not named stay as they are.",
+    )
 
     def changes(self) -> dict[str, Any]:
         """Keyword arguments for `services.save_label`."""
         names = {"terms": "term_codes"}
-        sent = ("recognisable", "terms", "confidence", "note")
+        sent = ("recognisable", "terms", "confidence", "note", "answers")
         values = self.validated_data
         return {names.get(name, name): values[name] for name in sent if name in values}
 
@@ -74,10 +80,11 @@ class LabelViewSet(
     mixins.ListModelMixin,
     viewsets.GenericViewSet,
 ):
-    """Your labels; project admins and adjudicators see those of every expert."""
+    """Your labels; project admins and adjudicators see those of every expert, and so does every
+    member where the project is not blinded."""
 
     queryset = (
-        Label.objects.select_related("author", "model__project")
+        Label.objects.select_related("author", "model__project", "question_set")
         .prefetch_related("terms")
         .order_by("model", "layer_name", "unit_index", "author")
     )
@@ -94,7 +101,11 @@ class LabelViewSet(
         if user.is_superuser:
             return labels
         seen_whole = Membership.objects.filter(user=user, role__in=SEE_ALL_LABELS)
-        return labels.filter(Q(author=user) | Q(model__project__in=seen_whole.values("project")))
+        return labels.filter(
+            Q(author=user)
+            | Q(model__project__in=seen_whole.values("project"))
+            | Q(model__project__blinded=False)
+        )
 
     @extend_schema(
         request=NewLabelSerializer,
@@ -141,3 +152,31 @@ class LabelViewSet(
                 **form.changes(),
             )
         return Response(LabelSerializer(label).data)
+
+
+class QuestionSetSerializer(serializers.ModelSerializer):
+    project = named_by("slug")
+    created_by = named_by("username")
+
+    class Meta:
+        model = QuestionSet
+        fields = ["id", "project", "number", "questions", "created_by", "created"]
+        read_only_fields = fields
+
+
+class QuestionSetFilter(django_filters.FilterSet):
+    project = django_filters.CharFilter("project__slug", label="Slug of the project.")
+
+    class Meta:
+        model = QuestionSet
+        fields = ["number"]
+
+
+class QuestionSetViewSet(ProjectObjectsView, viewsets.ReadOnlyModelViewSet):
+    """What experts are and were asked; the highest number of a project holds now."""
+
+    queryset = QuestionSet.objects.select_related("project", "created_by").order_by(
+        "project", "number"
+    )
+    serializer_class = QuestionSetSerializer
+    filterset_class = QuestionSetFilter

@@ -1,7 +1,7 @@
 """What an admin settles for a project's experts: blinding, and what they are asked."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -27,7 +27,7 @@ class QuestionForm(forms.Form):
     key = forms.CharField(required=False, widget=forms.HiddenInput)
     kind = forms.ChoiceField(
         label="Answered by",
-        choices=[(kind.value, CUSTOM_KINDS.get(kind, kind.value)) for kind in Kind],
+        choices=list(CUSTOM_KINDS.items()),
         initial=Kind.CHOICE,
     )
     title = forms.CharField(label="Question", required=False, max_length=LONGEST["title"])
@@ -48,12 +48,8 @@ class QuestionForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.question = questions.BUILT_IN.get(self["key"].value() or "")
-        kind = self.fields["kind"]
-        assert isinstance(kind, forms.ChoiceField)
         if self.question:
-            kind.widget = forms.HiddenInput()
-        else:
-            kind.choices = list(CUSTOM_KINDS.items())
+            self.fields["kind"] = forms.CharField(widget=forms.HiddenInput)
 
     @property
     def always_asked(self) -> bool:
@@ -77,13 +73,13 @@ class QuestionForm(forms.Form):
         }
 
 
-class BaseQuestionSetForm(forms.BaseFormSet[QuestionForm]):
+class QuestionSetForm(forms.BaseFormSet):
     """The editor of a project's questions: those asked now, and the built-in ones that are not."""
 
-    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
+    def __init__(self, data: Any, *, project: Project) -> None:
+        super().__init__(data, initial=_rows(project))
         self.project = project
         self.asked: list[Question] = []
-        super().__init__(*args, initial=_rows(project), **kwargs)
 
     def clean(self) -> None:
         if any(self.errors):
@@ -106,9 +102,15 @@ class BaseQuestionSetForm(forms.BaseFormSet[QuestionForm]):
         return questions.revise(self.project, self.asked, user)
 
 
-QuestionSetForm = forms.formset_factory(
-    QuestionForm, formset=BaseQuestionSetForm, extra=0, absolute_max=2 * questions.MOST_QUESTIONS
-)
+def question_set_form(project: Project, data: Any = None) -> QuestionSetForm:
+    made = forms.formset_factory(
+        QuestionForm,
+        formset=QuestionSetForm,
+        extra=0,
+        max_num=2 * questions.MOST_QUESTIONS,
+        absolute_max=2 * questions.MOST_QUESTIONS,
+    )
+    return cast(type[QuestionSetForm], made)(data, project=project)
 
 
 def _rows(project: Project) -> list[dict[str, Any]]:

@@ -9,14 +9,14 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.access import ADMINS, get_project
 from accounts.requests import MemberRequest
 from annotation import questions
-from annotation.settings_forms import BaseQuestionSetForm, BlindingForm, QuestionSetForm
+from annotation.settings_forms import BlindingForm, QuestionSetForm, question_set_form
 from catalog.models import Project
 
 
 @require_safe
 def project_settings(request: MemberRequest, slug: str) -> HttpResponse:
     project = get_project(request.user, slug, *ADMINS)
-    return _page(request, project, BlindingForm(instance=project), QuestionSetForm(project=project))
+    return _page(request, project, BlindingForm(instance=project), question_set_form(project))
 
 
 @require_POST
@@ -32,7 +32,7 @@ def blinding(request: MemberRequest, slug: str) -> HttpResponse:
 def ask(request: MemberRequest, slug: str) -> HttpResponse:
     """Make the next question set of what was sent."""
     project = get_project(request.user, slug, *ADMINS)
-    form = QuestionSetForm(request.POST, project=project)
+    form = question_set_form(project, request.POST)
     if not form.is_valid():
         return _page(request, project, BlindingForm(instance=project), form)
     before = questions.current(project)
@@ -45,7 +45,7 @@ def ask(request: MemberRequest, slug: str) -> HttpResponse:
 
 
 def _page(
-    request: MemberRequest, project: Project, blinding: BlindingForm, editor: BaseQuestionSetForm
+    request: MemberRequest, project: Project, blinding: BlindingForm, editor: QuestionSetForm
 ) -> HttpResponse:
     current = questions.current(project)
     sets = project.question_sets.select_related("created_by").annotate(label_count=Count("labels"))

@@ -6,7 +6,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.routers import SimpleRouter
 
 from accounts.api import TokenLogoutView, TokenView
-from annotation.api import LabelViewSet
+from annotation.api import LabelViewSet, QuestionSetViewSet
 from annotation.reading.api import ReadingListViewSet, ReadingViewSet
 from catalog.api import DatasetViewSet, ProjectViewSet, TrainedModelViewSet, VocabularyViewSet
 from dissections.api import DissectionViewSet, LayerViewSet, UnitViewSet
@@ -24,6 +24,7 @@ router.register("units", UnitViewSet, "api-unit")
 router.register("labels", LabelViewSet, "api-label")
 router.register("reading-lists", ReadingListViewSet, "api-reading-list")
 router.register("readings", ReadingViewSet, "api-reading")
+router.register("question-sets", QuestionSetViewSet, "api-question-set")
 router.register("cases", CaseViewSet, "api-case")
 router.register("explanations", ExplanationViewSet, "api-explanation")
 router.register("jobs", JobViewSet, "api-job")
