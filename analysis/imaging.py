@@ -52,6 +52,26 @@ class ImageInfo:
     sha256: str
 
 
+@dataclass(frozen=True)
+class StoredPixels:
+    """An image at its stored depth, for windowing on a screen.
+
+    values: uint16 [H, W] or [H, W, 3]. The value v of a DICOM image stands for
+    `v * slope + intercept` in its own units. A window (low, high), in `values`, shows low and less
+    as black, high and more as white; the other way round where `inverted` (MONOCHROME1).
+    full: the range of the stored bits. windows: those of the file, or `full`; through the first one
+    the image looks as `read_image` reads it (but for VOI functions that are not linear).
+    """
+
+    values: np.ndarray
+    bits: int
+    full: tuple[float, float]
+    windows: list[tuple[float, float]]
+    slope: float = 1.0
+    intercept: float = 0.0
+    inverted: bool = False
+
+
 def read_image(source: Path | BinaryIO, *, suffix: str | None = None) -> np.ndarray:
     """Read an image as float32 in [0, 1], shape [H, W] (grey) or [H, W, 3] (RGB).
 
@@ -67,6 +87,20 @@ def read_image(source: Path | BinaryIO, *, suffix: str | None = None) -> np.ndar
     if _is_dicom(content, source, suffix):
         return _dicom_pixels(_open_dicom(content))
     return _pillow_pixels(content)
+
+
+def read_stored(source: Path | BinaryIO, *, suffix: str | None = None) -> StoredPixels:
+    """Read an image without giving up any of its grey levels. Raises what `read_image` raises.
+
+    Where a DICOM file has a lookup table in place of a window, the values are those it gives.
+    """
+    content = _content(source)
+    if _is_dicom(content, source, suffix):
+        return _dicom_stored(_open_dicom(content))
+    pixels = _pillow_pixels(content)
+    bits = 16 if _is_deep(content) else 8
+    full = (0.0, 2.0**bits - 1)
+    return StoredPixels(np.rint(pixels * full[1]).astype(np.uint16), bits, full, [full])
 
 
 def image_info(source: Path | BinaryIO, suffix: str | None = None) -> ImageInfo:
@@ -214,7 +248,68 @@ def _open_dicom(content: bytes) -> pydicom.Dataset:
     return dataset
 
 
-def _dicom_pixels(dataset: pydicom.Dataset) -> np.ndarray:
+def _is_deep(content: bytes) -> bool:
+    with _open_pillow(content) as image:
+        return image.mode.startswith("I")
+
+
+def _dicom_stored(dataset: pydicom.Dataset) -> StoredPixels:
+    stored, grey = _decoded(dataset)
+    bits = int(dataset.BitsStored)
+    full = (0.0, 2.0**bits - 1)
+    if not grey:
+        return StoredPixels(_as_uint16(stored), bits, full, [full])
+    inverted = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+    try:
+        if dataset.get("VOILUTSequence"):
+            values, _, top = _display_values(dataset, stored)
+            return StoredPixels(
+                _as_uint16(values), bits, (0.0, top), [(0.0, top)], inverted=inverted
+            )
+        slope, intercept = 1.0, 0.0
+        if "ModalityLUTSequence" in dataset:
+            stored = apply_modality_lut(stored, dataset)
+            full = (0.0, _lut_top(dataset.ModalityLUTSequence[0]))
+        else:
+            slope = float(dataset.get("RescaleSlope", 1))
+            intercept = float(dataset.get("RescaleIntercept", 0))
+            if int(dataset.get("PixelRepresentation", 0)) == 1:
+                half = 2 ** (bits - 1)
+                stored = stored.astype(np.int32) + half
+                intercept -= half * slope
+        windows = [
+            ((low - intercept) / slope, (high - intercept) / slope)
+            for low, high in _windows(dataset)
+        ]
+    except Exception as error:
+        raise _bad_window(error) from error
+    return StoredPixels(
+        _as_uint16(stored), bits, full, windows or [full], slope, intercept, inverted
+    )
+
+
+def _windows(dataset: Any) -> list[tuple[float, float]]:
+    """The file's windows as the values at their ends (PS3.3 C.11.2.1.2)."""
+    if dataset.get("WindowCenter") is None or dataset.get("WindowWidth") is None:
+        return []
+    centres, widths = (
+        np.atleast_1d(dataset[name].value) for name in ("WindowCenter", "WindowWidth")
+    )
+    exact = dataset.get("VOILUTFunction", "LINEAR") != "LINEAR"
+    ends = []
+    for centre, width in zip(centres.astype(float), widths.astype(float), strict=False):
+        middle, half = (centre, width / 2) if exact else (centre - 0.5, (width - 1) / 2)
+        if half > 0:
+            ends.append((middle - half, middle + half))
+    return ends
+
+
+def _as_uint16(values: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(values.astype(np.float32)), 0, 65535).astype(np.uint16)
+
+
+def _decoded(dataset: pydicom.Dataset) -> tuple[np.ndarray, bool]:
+    """The stored values, and whether they are grey (else RGB)."""
     try:
         stored = dataset.pixel_array
     except Exception as error:
@@ -224,22 +319,32 @@ def _dicom_pixels(dataset: pydicom.Dataset) -> np.ndarray:
         ) from error
     photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
     if stored.ndim == 3 and photometric.startswith(("RGB", "YBR")):
-        full = np.float32(2 ** int(dataset.BitsStored) - 1)
-        return np.clip(stored.astype(np.float32) / full, 0, 1)
+        return stored, False
     if stored.ndim != 2 or not photometric.startswith("MONOCHROME"):
         raise ImageError(
             f"DICOM images of the kind {photometric} are not read. Convert to grey or RGB."
         )
+    return stored, True
+
+
+def _dicom_pixels(dataset: pydicom.Dataset) -> np.ndarray:
+    stored, grey = _decoded(dataset)
+    if not grey:
+        full = np.float32(2 ** int(dataset.BitsStored) - 1)
+        return np.clip(stored.astype(np.float32) / full, 0, 1)
     try:
         values, low, high = _display_values(dataset, stored)
     except Exception as error:
-        raise ImageError(
-            f"The window or lookup table of the DICOM file is invalid ({_brief(error)})."
-        ) from error
+        raise _bad_window(error) from error
     if not low < high:
         raise ImageError("The rescale slope of the DICOM file is invalid.")
     scaled = np.clip((values.astype(np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
-    return 1 - scaled if photometric == "MONOCHROME1" else scaled
+    inverted = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+    return 1 - scaled if inverted else scaled
+
+
+def _bad_window(error: Exception) -> ImageError:
+    return ImageError(f"The window or lookup table of the DICOM file is invalid ({_brief(error)}).")
 
 
 def _brief(error: Exception) -> str:

@@ -40,8 +40,9 @@ class LayerResult:
 
     None in results of earlier versions: quantile (of the threshold); iou_shifted [K, M], the IoU
     that masks shifted within their images are expected to give, and iou_p, iou_q [K, M], bound of
-    the p-value and q-value against them (see `analysis.dissection.significance`). None unless asked
-    for: iqr, iqr_threshold, iqr_iou [K, M] (see `analysis.dissection.iqr`).
+    the p-value and q-value against them (see `analysis.dissection.significance`); nearest_index,
+    nearest_correlation [K, n], the most similar units (see `analysis.dissection.similarity`). None
+    unless asked for: iqr, iqr_threshold, iqr_iou [K, M] (see `analysis.dissection.iqr`).
     """
 
     name: str
@@ -85,6 +86,8 @@ class LayerResult:
     iqr: np.ndarray | None = None
     iqr_threshold: np.ndarray | None = None
     iqr_iou: np.ndarray | None = None
+    nearest_index: np.ndarray | None = None
+    nearest_correlation: np.ndarray | None = None
 
     @property
     def units(self) -> int:

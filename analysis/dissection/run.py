@@ -21,6 +21,7 @@ from analysis.dissection.quantiles import distribution, sketched_distribution
 from analysis.dissection.result import Dissection, LayerResult
 from analysis.dissection.settings import DissectionError, DissectionSettings
 from analysis.dissection.shards import Part, ShardResult
+from analysis.dissection.similarity import nearest_units
 from analysis.models.hooks import device_of
 from analysis.models.layers import Head, head_weights
 from analysis.models.preprocessing import Preprocessing
@@ -283,6 +284,13 @@ def _layer_result(
         device=device,
         advance=lambda n: steps.advance(n, f"Comparing {name} with the masks"),
     )
+    nearest = nearest_units(
+        maps,
+        values.mean,
+        values.std,
+        values.maximum > values.edges[:, 0],
+        advance=lambda n: steps.advance(n, f"Comparing the units of {name}"),
+    )
     if head is not None:
         influence, images = exact_influence(head, values.mean), len(indices)
     else:
@@ -342,6 +350,8 @@ def _layer_result(
         iqr=None if quality is None else quality.iqr,
         iqr_threshold=None if quality is None else quality.threshold,
         iqr_iou=None if quality is None else quality.iou,
+        nearest_index=nearest.index,
+        nearest_correlation=nearest.correlation,
     )
 
 

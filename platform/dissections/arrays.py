@@ -15,6 +15,18 @@ def histogram(layer: Layer, unit_index: int) -> tuple[np.ndarray, np.ndarray]:
     return edges[unit_index], counts[unit_index]
 
 
+def nearest(layer: Layer, unit_index: int) -> list[tuple[int, float]]:
+    """The units most like this one, best first, with their correlation; empty where the dissection
+    is older than this comparison."""
+    try:
+        index = _small_member(str(layer.arrays), "nearest_index")
+        correlation = _small_member(str(layer.arrays), "nearest_correlation")
+    except KeyError:
+        return []
+    rows = zip(index[unit_index].tolist(), correlation[unit_index].tolist(), strict=True)
+    return [(other, value) for other, value in rows if other >= 0]
+
+
 def top_map(layer: Layer, unit_index: int, rank: int) -> np.ndarray:
     """The activation map [h, w] of a unit on its top image of this rank, float32."""
     return _maps(str(layer.arrays))[unit_index, rank].astype(np.float32)
@@ -26,7 +38,7 @@ def _maps(name: str) -> np.ndarray:
     return _read(name, "top_maps")
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=64)
 def _small_member(name: str, member: str) -> np.ndarray:
     return _read(name, member)
 

@@ -1,5 +1,6 @@
 """Pictures as answers to requests: what they name never changes, so browsers keep them for good."""
 
+import json
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -14,11 +15,12 @@ from catalog.models import Image
 from dissections import rendering
 from dissections.models import TopPatch
 
-THUMBNAIL, TILE, LARGE = 128, 320, 900
-PATCH_SIZES = {str(size): size for size in (THUMBNAIL, TILE, LARGE)}
+THUMBNAIL, TILE, LARGE, DETAIL = 128, 320, 900, 1800
+PATCH_SIZES = {str(size): size for size in (THUMBNAIL, TILE, LARGE, DETAIL)}
 IMAGE_SIZES = {"96": 96, "256": 256, "full": None}
 PARTS = {part.value: part for part in rendering.Part}
-RENDERING_VERSION = 1
+RENDERING_VERSION = 2
+PIXELS_HEADER = "Unitscope-Pixels"
 
 Value = TypeVar("Value")
 
@@ -45,6 +47,38 @@ def image_picture(request: MemberRequest, image: Image) -> HttpResponseBase:
     )
 
 
+def image_pixels(request: MemberRequest, image: Image) -> HttpResponseBase:
+    """A whole image at its stored depth, for the page to window: little-endian uint16, row by row.
+
+    The header Unitscope-Pixels says in JSON what the bytes are (`analysis.imaging.StoredPixels`);
+    nothing else of the file is given away.
+    """
+    return _kept(request, f"pixels-{image.pk}-{image.sha256[:16]}", lambda: _pixels_response(image))
+
+
+def _pixels_response(image: Image) -> HttpResponse:
+    stored = rendering.stored_pixels(image)
+    response = HttpResponse(
+        stored.values.astype("<u2").tobytes(), content_type="application/octet-stream"
+    )
+    height, width, *planes = stored.values.shape
+    response[PIXELS_HEADER] = json.dumps(
+        {
+            "width": width,
+            "height": height,
+            "channels": planes[0] if planes else 1,
+            "bits": stored.bits,
+            "full": stored.full,
+            "windows": stored.windows,
+            "slope": stored.slope,
+            "intercept": stored.intercept,
+            "inverted": stored.inverted,
+            "longestSide": max(image.width, image.height),
+        }
+    )
+    return response
+
+
 def _choice(request: MemberRequest, name: str, default: str, choices: dict[str, Value]) -> Value:
     value = request.GET.get(name, default)
     if value not in choices:
@@ -53,11 +87,15 @@ def _choice(request: MemberRequest, name: str, default: str, choices: dict[str, 
 
 
 def _png(request: MemberRequest, name: str, draw: Callable[[], bytes]) -> HttpResponseBase:
+    return _kept(request, name, lambda: HttpResponse(draw(), content_type="image/png"))
+
+
+def _kept(request: MemberRequest, name: str, make: Callable[[], HttpResponse]) -> HttpResponseBase:
     etag = quote_etag(f"{name}-{RENDERING_VERSION}")
     response = get_conditional_response(request, etag=etag)
     if response is None:
         try:
-            response = HttpResponse(draw(), content_type="image/png")
+            response = make()
         except (OSError, ImageError) as error:
             raise Http404("The stored image cannot be read.") from error
     response["ETag"] = etag

@@ -1,11 +1,14 @@
 """Images for people: patches around a unit's peak, whole images, and where the unit is active.
 
 A highlight is a transparent overlay of the same size as its picture: a contour where the unit's
-activation crosses its threshold over the whole dataset, and a veil over everything below. The
-threshold belongs to the unit, so a patch that does not reach it has no contour at all.
+activation crosses its threshold over the whole dataset, or everything below it dimmed to a
+fifth, as Network Dissection shows it. The threshold belongs to the unit, so a patch that does not
+reach it has no contour at all and is dimmed everywhere.
 """
 
 import io
+from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import PurePath
@@ -16,7 +19,7 @@ from django.core.files.storage import default_storage
 from PIL import Image as Picture
 from PIL import ImageDraw, ImageFilter
 
-from analysis.imaging import read_image, resize, upsample_map
+from analysis.imaging import StoredPixels, read_image, read_stored, resize, upsample_map
 from catalog.models import Image
 from dissections import arrays
 from dissections.models import TopPatch
@@ -25,15 +28,20 @@ LONGEST_DISPLAY_SIDE = 2048
 PATCH_SHARE = 0.25
 PATCH_CELLS = 3
 HIGHLIGHT = (255, 205, 84)
-VEIL_OPACITY = 0.5
+DIMMED_OPACITY = 0.8
 BOX_COLOUR = (110, 231, 219)
+
+
+Overlay = Callable[[np.ndarray, float], np.ndarray]
 
 
 class Part(StrEnum):
     PATCH = "patch"
     WHOLE = "whole"
     HIGHLIGHT = "highlight"
+    DIM = "dim"
     WHOLE_HIGHLIGHT = "whole-highlight"
+    WHOLE_DIM = "whole-dim"
 
 
 class Box(NamedTuple):
@@ -82,10 +90,14 @@ def render_patch(patch: TopPatch, part: Part, size: int) -> bytes:
             picture = _fit(_display(image), size).convert("RGB")
             _draw_box(picture, box, picture.width / image.width)
             return _png(picture)
-        case Part.HIGHLIGHT | Part.WHOLE_HIGHLIGHT:
-            if part == Part.WHOLE_HIGHLIGHT:
-                box = Box(0, 0, image.width, image.height)
-            return _png(_highlight(patch, image_size, box, size))
+        case Part.HIGHLIGHT:
+            return _png(_highlight(patch, contour, box, size))
+        case Part.DIM:
+            return _png(_highlight(patch, dimming, box, size))
+        case Part.WHOLE_HIGHLIGHT:
+            return _png(_highlight(patch, contour, _whole(image), size))
+        case Part.WHOLE_DIM:
+            return _png(_highlight(patch, dimming, _whole(image), size))
 
 
 def render_image(image: Image, size: int | None) -> bytes:
@@ -95,35 +107,58 @@ def render_image(image: Image, size: int | None) -> bytes:
         OSError, ImageError: the stored file cannot be read.
     """
     if size is None:
-        return _png(Picture.fromarray(_read(str(image.file))))
+        return _png(Picture.fromarray(_read(str(image.file), reduced=False)))
     return _png(_fit(_display(image), size))
 
 
-def overlay(activation: np.ndarray, threshold: float) -> np.ndarray:
-    """The highlight of an activation map that has been brought to picture size.
+def stored_pixels(image: Image) -> StoredPixels:
+    """A whole image at its stored depth, its longer side at most LONGEST_DISPLAY_SIDE.
+
+    Raises:
+        OSError, ImageError: the stored file cannot be read.
+    """
+    name = str(image.file)
+    with default_storage.open(name, "rb") as stream:
+        stored = read_stored(cast(BinaryIO, stream), suffix=PurePath(name).suffix)
+    values = np.rint(_reduced(stored.values)).astype(np.uint16)
+    return replace(stored, values=values)
+
+
+def contour(activation: np.ndarray, threshold: float) -> np.ndarray:
+    """Where an activation map that has been brought to picture size crosses the threshold.
 
     Args:
         activation: float [H, W]. threshold: in the same unit; values above it count as active.
 
     Returns:
-        RGBA uint8 [H, W, 4]: a line about two pixels wide along the threshold, with a dark rim,
-        a veil below it, nothing above it.
+        RGBA uint8 [H, W, 4]: a line about two pixels wide, with a dark rim; clear elsewhere.
     """
-    rows, columns = np.gradient(activation)
-    slope = np.maximum(np.hypot(rows, columns), 1e-12)
-    distance = (activation - threshold) / slope  # in pixels, to first order; positive = active
+    distance = _distance(activation, threshold)
     crossing = _near_a_crossing(activation > threshold)
     line = np.clip(1.8 - np.abs(distance), 0, 1) * crossing
     rim = np.clip(3.0 - np.abs(distance), 0, 1) * 0.7 * crossing
-    veil = np.clip(0.5 - distance, 0, 1) * VEIL_OPACITY
-    alpha = np.maximum(np.maximum(line, rim), veil)
     result = np.empty((*activation.shape, 4), np.uint8)
     result[..., :3] = np.rint(line[..., None] * np.array(HIGHLIGHT, np.float32))
-    result[..., 3] = np.rint(255 * alpha)
+    result[..., 3] = np.rint(255 * np.maximum(line, rim))
     return result
 
 
-def _highlight(patch: TopPatch, image_size: tuple[int, int], box: Box, size: int) -> Picture.Image:
+def dimming(activation: np.ndarray, threshold: float) -> np.ndarray:
+    """A veil as `contour` takes and gives it: dark where the activation is below the threshold."""
+    result = np.zeros((*activation.shape, 4), np.uint8)
+    below = np.clip(0.5 - _distance(activation, threshold), 0, 1)
+    result[..., 3] = np.rint(255 * DIMMED_OPACITY * below)
+    return result
+
+
+def _distance(activation: np.ndarray, threshold: float) -> np.ndarray:
+    """From each pixel to the threshold's crossing, in pixels, to first order; positive = active."""
+    rows, columns = np.gradient(activation)
+    return (activation - threshold) / np.maximum(np.hypot(rows, columns), 1e-12)
+
+
+def _highlight(patch: TopPatch, draw: Overlay, box: Box, size: int) -> Picture.Image:
+    image_size = (patch.image.height, patch.image.width)
     height, width = box.bottom - box.top, box.right - box.left
     scale = size / max(height, width)
     shape = (max(1, round(height * scale)), max(1, round(width * scale)))
@@ -137,7 +172,11 @@ def _highlight(patch: TopPatch, image_size: tuple[int, int], box: Box, size: int
     part = whole.resize(
         shape[::-1], Picture.Resampling.BILINEAR, box=_scaled(box, image_size, grid)
     )
-    return Picture.fromarray(overlay(np.asarray(part), threshold))
+    return Picture.fromarray(draw(np.asarray(part), threshold))
+
+
+def _whole(image: Image) -> Box:
+    return Box(0, 0, image.width, image.height)
 
 
 def _near_a_crossing(active: np.ndarray) -> np.ndarray:
@@ -179,17 +218,23 @@ def _display(image: Image) -> np.ndarray:
 
 @lru_cache(maxsize=48)
 def _read_for_display(name: str) -> np.ndarray:
-    return _read(name, LONGEST_DISPLAY_SIDE)
+    return _read(name, reduced=True)
 
 
-def _read(name: str, longest: int | None = None) -> np.ndarray:
+def _read(name: str, *, reduced: bool) -> np.ndarray:
     with default_storage.open(name, "rb") as stream:
         pixels = read_image(cast(BinaryIO, stream), suffix=PurePath(name).suffix)
-    height, width = pixels.shape[:2]
-    if longest is not None and max(height, width) > longest:
-        scale = longest / max(height, width)
-        pixels = resize(pixels, (round(height * scale), round(width * scale)))
+    if reduced:
+        pixels = _reduced(pixels)
     return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+
+
+def _reduced(pixels: np.ndarray) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    if max(height, width) <= LONGEST_DISPLAY_SIDE:
+        return pixels
+    scale = LONGEST_DISPLAY_SIDE / max(height, width)
+    return resize(pixels, (round(height * scale), round(width * scale)))
 
 
 def _scaled(

@@ -87,6 +87,15 @@ def layers_with_progress(
     return layers
 
 
+def comparable_layers(project: Project) -> QuerySet[Layer]:
+    """The layers whose units can be put beside each other: those of dissections that are shown."""
+    return (
+        Layer.objects.filter(dissection__in=completed_dissections(project))
+        .select_related("dissection__model__project", "dissection__dataset")
+        .order_by("-dissection__completed", "-dissection_id", "-position")
+    )
+
+
 def get_layer(project: Project, dissection_id: int, name: str) -> Layer:
     """A layer of a completed dissection of this project, or Http404."""
     if not is_storable(name):
@@ -108,10 +117,11 @@ def get_unit(layer: Layer, index: int) -> Unit:
 
 
 def top_patches(unit: Unit) -> list[TopPatch]:
-    """The patches that excite a unit, strongest first; none for a unit that never varies."""
+    """The patches that excite a unit, strongest first, with their images; none for a unit that
+    never varies."""
     if unit.threshold is None:
         return []
-    return list(unit.top_patches.order_by("rank"))
+    return list(unit.top_patches.select_related("image").order_by("rank"))
 
 
 def concept_scores(unit: Unit) -> list[ConceptScore]:

@@ -13,6 +13,8 @@ urlpatterns = [
     path("p/<slug:slug>/units/", views.units_start, name="units-start"),
     path(LAYER, views.units, name="units"),
     path(f"{LAYER}<int:unit>/", views.unit, name="unit"),
+    path(f"{LAYER}<int:unit>/compare/", views.unit_compare, name="unit-compare"),
     path("p/<slug:slug>/units/<int:unit>/patches/<int:rank>.png", views.patch, name="patch"),
     path("p/<slug:slug>/images/<int:image>.png", views.image, name="image"),
+    path("p/<slug:slug>/images/<int:image>/pixels/", views.pixels, name="image-pixels"),
 ]

@@ -14,11 +14,13 @@ from catalog.models import Image
 from catalog.selectors import ready_model_or_404
 from dissections import selectors
 from dissections.cards import listed_units, unit_cards
+from dissections.comparing import CompareForm, sides
 from dissections.evidence import evidence
 from dissections.forms import DissectForm, UnitListForm
 from dissections.models import TopPatch
-from dissections.patches import patch_base, patch_viewer
-from dissections.pictures import THUMBNAIL, image_picture, patch_picture
+from dissections.nearest import nearest_units
+from dissections.patches import patch_viewer, unit_patch_base
+from dissections.pictures import THUMBNAIL, TILE, image_picture, image_pixels, patch_picture
 from jobs.forms import require_form, sent, start_from_form
 
 UNITS_PER_PAGE = 48
@@ -83,16 +85,40 @@ def unit(request: MemberRequest, slug: str, dissection: int, layer: str, unit: i
         "layer": home,
         "unit": shown,
         "reader": reader,
-        **patch_viewer(shown, patch_base(slug, shown.pk)),
+        **patch_viewer(shown, unit_patch_base(slug, shown)),
         "preload": selectors.patches_to_preload(home, likely_next),
         "around": around,
         "answered_count": len(answered),
         "sort_name": form.sort_name,
         "sort_query": _sort_query(form),
         "evidence": evidence(request.user, shown, reader, answered=shown.index in answered),
+        "nearest": nearest_units(request.user, shown, reader, answered),
+        "thumbnail": THUMBNAIL,
+        "compare": CompareForm(None, project=project, shown=shown),
         **label_panel(request.user, project, shown),
     }
     return render(request, "dissections/unit.html", context)
+
+
+@require_safe
+def unit_compare(
+    request: MemberRequest, slug: str, dissection: int, layer: str, unit: int
+) -> HttpResponse:
+    """A unit beside another one, which the query names (CompareForm)."""
+    project = get_project(request.user, slug)
+    shown = selectors.get_unit(selectors.get_layer(project, dissection, layer), unit)
+    form = CompareForm(request.GET or None, project=project, shown=shown)
+    pair = [shown, form.chosen] if form.is_valid() else []
+    context = {
+        "project": project,
+        "unit": shown,
+        "layer": shown.layer,
+        "dissection": shown.layer.dissection,
+        "compare": form,
+        "sides": sides(request.user, project, pair),
+        "tile": TILE,
+    }
+    return render(request, "dissections/compare.html", context)
 
 
 @require_safe
@@ -116,6 +142,12 @@ def image(request: MemberRequest, slug: str, image: int) -> HttpResponseBase:
 
 def _sort_query(form: UnitListForm) -> str:
     return urlencode({"sort": form.chosen["sort"]})
+
+
+@require_safe
+def pixels(request: MemberRequest, slug: str, image: int) -> HttpResponseBase:
+    project = get_project(request.user, slug)
+    return image_pixels(request, get_object_or_404(Image, pk=image, dataset__project=project))
 
 
 @require_form

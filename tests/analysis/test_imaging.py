@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from analysis import imaging
-from analysis.imaging import ImageError, image_info, read_image, resize, upsample_map
+from analysis.imaging import ImageError, image_info, read_image, read_stored, resize, upsample_map
 from tests.analysis import pictures
 
 RAMP = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
@@ -100,6 +100,51 @@ def test_dicom_without_preamble_is_known_by_its_suffix() -> None:
     values = np.array([[0, 4095]], np.uint16)
     content = pictures.dicom(values, 12)[132:]
     np.testing.assert_array_equal(read_image(io.BytesIO(content), suffix=".DCM"), [[0, 1]])
+
+
+LUT = pydicom.Dataset()
+LUT.add_new("LUTDescriptor", "US", [4, 0, 8])
+LUT.add_new("LUTData", "US", [0, 200, 100, 255])
+DEEP = np.array([[0, 100, 200, 900], [1000, 1100, 2048, 4095]], np.uint16)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pictures.png(RAMP),
+        pictures.png(np.stack([RAMP, RAMP[::-1], RAMP // 2], axis=-1)),
+        pictures.png(DEEP * 16),
+        pictures.dicom(DEEP, 12),
+        pictures.dicom(DEEP, 12, "MONOCHROME1"),
+        pictures.dicom(DEEP.astype(np.int16) - 2048, 12),
+        pictures.dicom(DEEP, 12, WindowCenter=1000, WindowWidth=401),
+        pictures.dicom(
+            DEEP.astype(np.int16) - 2048, 12,
+            RescaleSlope=2, RescaleIntercept=-50, WindowCenter=[100, 0], WindowWidth=[900, 80],
+        ),
+        pictures.dicom(
+            DEEP, 12, "MONOCHROME1",
+            WindowCenter=1000, WindowWidth=401, VOILUTFunction="LINEAR_EXACT",
+        ),
+        pictures.dicom(DEEP, 12, VOILUTSequence=[LUT]),
+    ],
+)  # fmt: skip
+def test_stored_values_through_the_first_window_are_what_the_model_reads(content: bytes) -> None:
+    stored = read_stored(io.BytesIO(content))
+    low, high = stored.windows[0]
+    shown = np.clip((stored.values - low) / (high - low), 0, 1)
+    shown = 1 - shown if stored.inverted else shown
+    np.testing.assert_allclose(shown, read_image(io.BytesIO(content)), atol=1e-5)
+
+
+def test_stored_values_keep_every_grey_level_that_a_window_clips() -> None:
+    content = pictures.dicom(
+        DEEP, 12, WindowCenter=[1000, 2000], WindowWidth=[401, 4001], RescaleSlope=2
+    )
+    stored = read_stored(io.BytesIO(content))
+    np.testing.assert_array_equal(stored.values, DEEP)
+    assert stored.windows == [(399.75, 599.75), (-0.25, 1999.75)]
+    assert (stored.bits, stored.full, stored.slope) == (12, (0, 4095), 2)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import io
+import json
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ from django.urls import reverse
 from PIL import Image as Picture
 
 from dissections.models import TopPatch
-from dissections.rendering import overlay, patch_box
+from dissections.pictures import PIXELS_HEADER, RENDERING_VERSION
+from dissections.rendering import contour, dimming, patch_box
+from tests.analysis import pictures
 from tests.platform.factories import World, build_world
 
 
@@ -87,7 +90,7 @@ def test_the_highlight_is_where_the_unit_is_above_its_own_threshold(
     world: World, expert: Client
 ) -> None:
     patch = first_patch(world)
-    url = patch_url(world, patch, "?part=whole-highlight&size=320")
+    url = patch_url(world, patch, "?part=whole-dim&size=320")
     shown = np.asarray(picture(expert.get(url)))
     assert shown.shape == (320, 240, 4)
     activation = world.maps["layer4"][int(patch.image.name.removeprefix("image")), 0]
@@ -104,21 +107,37 @@ def test_the_highlight_is_where_the_unit_is_above_its_own_threshold(
 def test_the_threshold_is_the_units_and_not_a_share_of_the_patchs_peak() -> None:
     cells = np.full((64, 64), 0.2)
     cells[20:40, 20:40] = 1.0
-    assert (overlay(cells, threshold=0.5)[..., 3] == 0).sum() > 300
-    weak = overlay(cells * 0.4, threshold=0.5)
-    assert (weak[..., 3] > 0).all(), "a patch below the threshold is veiled everywhere"
-    assert weak[..., :3].max() == 0, "and has no contour"
+    assert (dimming(cells, threshold=0.5)[..., 3] == 0).sum() > 300
+    assert contour(cells, threshold=0.5)[..., 3].any()
+    weak = cells * 0.4
+    assert (dimming(weak, threshold=0.5)[..., 3] > 180).all(), (
+        "hardly more than a fifth of the light is left"
+    )
+    assert not contour(weak, threshold=0.5)[..., 3].any(), "and there is no contour"
+
+
+@pytest.mark.parametrize("part", ["highlight", "dim"])
+def test_patch_and_whole_image_have_the_same_highlight(
+    world: World, expert: Client, part: str
+) -> None:
+    patch = first_patch(world)
+    box = np.array(patch_box((96, 72), (6, 5), patch.row, patch.column)) * 900 / 96
+    close = picture(expert.get(patch_url(world, patch, f"?part={part}&size=320")))
+    whole = picture(expert.get(patch_url(world, patch, f"?part=whole-{part}&size=900")))
+    cut = whole.crop([round(edge) for edge in box]).resize((320, 320))  # type: ignore[arg-type]
+    difference = np.asarray(close, float)[..., 3] - np.asarray(cut, float)[..., 3]
+    assert np.abs(difference).mean() < 12
 
 
 def test_the_contour_encloses_the_active_region() -> None:
     rows, columns = np.mgrid[0:100, 0:100]
     cone = 50 - np.hypot(rows - 50, columns - 50)
-    drawn = overlay(cone, threshold=20.0)
+    drawn = contour(cone, threshold=20.0)
     radius = np.hypot(rows - 50, columns - 50)
     bright = drawn[..., 0] > 200
     assert bright.any()
     assert np.abs(radius[bright] - 30).max() < 1.5
-    assert (drawn[radius < 26][:, 3] == 0).all()
+    assert (drawn[np.abs(radius - 30) > 4][:, 3] == 0).all(), "the picture itself is untouched"
 
 
 def test_a_unit_without_a_threshold_has_an_empty_highlight(world: World, expert: Client) -> None:
@@ -173,25 +192,80 @@ def test_pictures_of_a_project_are_for_its_members(world: World, client: Client)
     urls = [
         patch_url(world, patch),
         reverse("image", args=[world.project.slug, patch.image_id]),
+        pixels_url(world, patch),
     ]
-    etag = f'"patch-{patch.pk}-patch-320-1"'
+    etag = f'"patch-{patch.pk}-patch-320-{RENDERING_VERSION}"'
     client.force_login(world.people["outsider"])
-    assert [client.get(url, headers={"if-none-match": etag}).status_code for url in urls] == [
-        404,
-        404,
-    ]
+    for url in urls:
+        assert client.get(url, headers={"if-none-match": etag}).status_code == 404
     other = build_world(images=3, units=2, slug="other")
     client.force_login(other.people["expert1"])
     foreign = [
         reverse("patch", args=["other", patch.unit_id, 0]),
         reverse("image", args=["other", patch.image_id]),
+        reverse("image-pixels", args=["other", patch.image_id]),
     ]
-    assert [client.get(url).status_code for url in foreign] == [404, 404]
+    assert [client.get(url).status_code for url in foreign] == [404, 404, 404]
 
 
 def test_a_lost_file_is_a_missing_picture_and_no_crash(world: World, expert: Client) -> None:
     patch = first_patch(world)
     patch.image.file.save("broken.png", ContentFile(b"no picture"))
-    assert expert.get(patch_url(world, patch)).status_code == 404
+    urls = [patch_url(world, patch), pixels_url(world, patch)]
+    assert [expert.get(url).status_code for url in urls] == [404, 404]
     patch.image.file.delete(save=False)
-    assert expert.get(patch_url(world, patch)).status_code == 404
+    assert [expert.get(url).status_code for url in urls] == [404, 404]
+
+
+# Pixels at their stored depth ------------------------------------------------------------------
+
+
+def pixels_url(world: World, patch: TopPatch) -> str:
+    return reverse("image-pixels", args=[world.project.slug, patch.image_id])
+
+
+def read_pixels(response: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    about = json.loads(response[PIXELS_HEADER])
+    shape = (about["height"], about["width"], about["channels"])
+    return np.frombuffer(response.content, "<u2").reshape(shape).squeeze(), about
+
+
+def test_an_image_of_8_bits_comes_with_its_values(world: World, expert: Client) -> None:
+    patch = first_patch(world)
+    values, about = read_pixels(expert.get(pixels_url(world, patch)))
+    np.testing.assert_array_equal(values, world.pixels[patch.image.name])
+    assert (about["bits"], about["full"], about["windows"]) == (8, [0, 255], [[0, 255]])
+
+
+def test_a_dicom_image_keeps_its_depth_and_gives_no_name_away(world: World, expert: Client) -> None:
+    stored = np.random.default_rng(0).integers(0, 4096, (96, 72)).astype(np.uint16)
+    patch = first_patch(world)
+    content = pictures.dicom(
+        stored, 12, "MONOCHROME1", PatientName="Doe^Jane", PatientID="123-45",
+        WindowCenter=1000, WindowWidth=401,
+    )  # fmt: skip
+    patch.image.file.save("deep.dcm", ContentFile(content))
+    response = expert.get(pixels_url(world, patch))
+    values, about = read_pixels(response)
+    np.testing.assert_array_equal(values, stored)
+    assert (about["bits"], about["windows"], about["inverted"]) == (12, [[799.5, 1199.5]], True)
+    everything = response.serialize()  # type: ignore[attr-defined]
+    assert b"Doe" not in everything
+    assert b"123-45" not in everything
+
+
+def test_a_large_image_is_reduced_and_keeps_its_values(world: World, expert: Client) -> None:
+    patch = first_patch(world)
+    ramp = np.linspace(0, 65535, 4096)[None].repeat(8, axis=0).astype(np.uint16)
+    patch.image.file.save("wide.png", ContentFile(pictures.png(ramp)))
+    values, about = read_pixels(expert.get(pixels_url(world, patch)))
+    assert values.shape == (4, 2048)
+    np.testing.assert_allclose(values[0, 1:-1], ramp[0].reshape(-1, 2).mean(1)[1:-1], atol=20)
+    assert about["bits"] == 16
+
+
+def test_browsers_keep_pixels_for_themselves(world: World, expert: Client) -> None:
+    url = pixels_url(world, first_patch(world))
+    first = expert.get(url)
+    assert first["Cache-Control"] == "private, max-age=31536000, immutable"
+    assert expert.get(url, headers={"if-none-match": first["ETag"]}).status_code == 304
