@@ -38,8 +38,7 @@ def read(request: MemberRequest, slug: str, reading_list: int) -> HttpResponse:
     project, shown = _own_list(request, slug, reading_list)
     try:
         reading = services.next_reading(reading_list=shown, reader=request.user)
-    except ReadingError as error:
-        messages.info(request, str(error))
+    except ReadingError:  # the page that follows says so
         reading = None
     if reading is None:
         return redirect("reading-mine", project.slug, shown.pk)

@@ -102,8 +102,9 @@ class TestReading:
             page = client.get(address).content.decode()
             assert f"Unit {number} of 10" in page
             body = page.split("<main", 1)[1]
-            for secret in ("layer4", "layer3", "control", "Small classifier", "IoU", "influence"):
+            for secret in ("layer4", "layer3", "untrained", "Small classifier", "IoU", "influence"):
                 assert secret not in body, secret
+            assert not re.search(r"\bcontrol\b", body, re.IGNORECASE)
             assert not re.search(rf"dissections/({world.dissection.pk}|{twin.pk})", body)
             assert not re.search(r"/units/\d+", body), "patches under the unit's own address"
             assert "Ada" not in body

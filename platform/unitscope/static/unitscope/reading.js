@@ -3,8 +3,6 @@
 
 const RETRY_PAUSE = 3000;
 const FLUSH_MS = 1500;
-const REGIONS = ["reading-head", "reading-proposals", "patches", "label"];
-const STATE_OF_PAGE = ["data-highlight", "data-view"]; // of the patches: stays as the reader chose
 
 const root = document.getElementById("reading");
 const get = (id) => document.getElementById(id);
@@ -62,10 +60,14 @@ function lookAhead() {
   });
 }
 
-/** Loads the pictures of a page, those that are seen first at first; the images keep them alive. */
+/** Loads the pictures of a page that the reader's look shows; the images keep them alive. */
 function load(page) {
-  const wanted = [...page.querySelectorAll("#patches img")];
-  wanted.sort((a, b) => (a.getAttribute("loading") === "lazy") - (b.getAttribute("loading") === "lazy"));
+  const { style, view } = document.documentElement.dataset;
+  const wanted = [...page.querySelectorAll("button.tile img")].filter(
+    (image) => image.getAttribute("loading") !== "lazy" || image.matches(`.tile-image, .${style}`),
+  );
+  const first = (image) => (image.closest(`.view-${view}`) ? 0 : 1);
+  wanted.sort((one, other) => first(one) - first(other));
   return wanted.map((image) => {
     image.loading = "eager";
     const picture = new Image();
@@ -102,31 +104,20 @@ async function report(url, values) {
 }
 
 function put({ address, page }) {
-  seconds = 0;
-  since = document.hidden ? null : performance.now();
-  if (!REGIONS.every((id) => get(id) && page.getElementById(id))) {
-    left = true;
-    leaving.then(() => location.assign(address));
-    return;
-  }
-  for (const id of REGIONS) renew(get(id), page.getElementById(id));
-  Object.assign(root.dataset, page.getElementById("reading").dataset);
+  const next = page.getElementById("reading");
+  root.replaceChildren(...next.childNodes);
+  Object.assign(root.dataset, next.dataset);
   root.removeAttribute("aria-busy");
   document.title = page.title;
   history.pushState(null, "", address);
-  window.htmx.process(get("label"));
-  window.htmx.trigger(get("label"), "htmx:load");
+  // Other scripts take up what is new as if htmx had brought it.
+  window.htmx.process(root);
+  for (const event of ["htmx:load", "htmx:afterSettle"]) window.htmx.trigger(root, event);
   get("reading-title").focus({ preventScroll: true });
   window.scrollTo(0, 0);
+  seconds = 0;
+  since = document.hidden ? null : performance.now();
   lookAhead();
-}
-
-/** Keeps the element, to which scripts listen, and takes over what is in the new one. */
-function renew(element, fresh) {
-  for (const { name, value } of fresh.attributes) {
-    if (!STATE_OF_PAGE.includes(name)) element.setAttribute(name, value);
-  }
-  element.replaceChildren(...fresh.childNodes);
 }
 
 root.addEventListener("click", (event) => {
