@@ -66,11 +66,10 @@ function load(page) {
   const wanted = [...page.querySelectorAll("button.tile img")].filter(
     (image) => image.getAttribute("loading") !== "lazy" || image.matches(`.tile-image, .${style}`),
   );
-  const first = (image) => (image.closest(`.view-${view}`) ? 0 : 1);
-  wanted.sort((one, other) => first(one) - first(other));
   return wanted.map((image) => {
     image.loading = "eager";
     const picture = new Image();
+    picture.fetchPriority = image.closest(`.view-${view}`) ? "high" : "low";
     picture.src = image.getAttribute("src");
     return picture;
   });
