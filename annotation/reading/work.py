@@ -158,7 +158,6 @@ def _page(request: MemberRequest, project: Project, shown: Reading) -> HttpRespo
         "number": found.number(shown),
         "total": max(found.total, found.number(shown)),
         "exact": selectors.is_exact(reading_list),
-        "left": found.left,
         "previous": selectors.previous_reading(shown, found),
         "proposals": concept_scores(unit)[:PROPOSALS] if reading_list.assisted else [],
         **patch_viewer(unit, base),
