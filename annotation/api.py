@@ -91,6 +91,7 @@ class LabelViewSet(
     serializer_class = LabelSerializer
     filterset_class = LabelFilter
     project_lookup = "model__project"
+    control_lookup = "model__control_of"
 
     def get_queryset(self) -> QuerySet[Label]:
         labels = super().get_queryset()

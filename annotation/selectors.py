@@ -197,9 +197,16 @@ def progress(models: Iterable[TrainedModel | int], user: User) -> dict[tuple[int
 
 
 def labelling_by_project(projects: Collection[Project], user: User) -> dict[int, ProjectLabelling]:
-    """How far each project is labelled; a unit dissected twice counts once. Two queries."""
+    """How far each project is labelled; a unit dissected twice counts once, a control never.
+
+    Two queries.
+    """
     layers = (
-        Layer.objects.filter(dissection__project__in=projects, dissection__completed__isnull=False)
+        Layer.objects.filter(
+            dissection__project__in=projects,
+            dissection__completed__isnull=False,
+            dissection__model__control_of=None,
+        )
         .values_list("dissection__project_id", "dissection__model_id", "name")
         .order_by()
         .annotate(Max("unit_count"))

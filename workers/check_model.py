@@ -11,7 +11,15 @@ from workers.reporter import Reporter
 
 
 def run(job: Job, reporter: Reporter) -> None:
-    model = TrainedModel.objects.get(pk=job.target_id)
+    check(TrainedModel.objects.get(pk=job.target_id), reporter)
+
+
+def check(model: TrainedModel, reporter: Reporter) -> None:
+    """Find the model's layers and make it ready, or refuse it.
+
+    Raises:
+        AnalysisError: it was refused; the model's row has the reason.
+    """
     reporter.progress(0, 2, "Loading the model")
     try:
         network = loaded_model(model)

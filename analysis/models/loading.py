@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import nn
+from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
 from analysis.models.archive import sanitize_archive
@@ -27,27 +30,40 @@ def load_model(path: Path, device: torch.device | None = None) -> nn.Module:
     Raises UnsafeModelError for refused files, ModelError for files that torch cannot load or that
     were exported in training mode.
     """
-    with tempfile.TemporaryDirectory(prefix="unitscope-model-") as folder:
-        clean = Path(folder) / "model.pt2"
-        sanitize_archive(path, clean)
-        try:
-            program = torch.export.load(clean)
-            _refuse_training_mode(program)
-            target = device or pick_device()
-            if target.type != "cpu":
-                program = move_to_device_pass(program, target)
-            model = torch.export.unflatten(program)
-        except ModelError:
-            raise
-        except Exception as error:
-            raise ModelError(
-                f"torch cannot load the model ({type(error).__name__}: {_first_line(error)}). "
-                f"Export it again with torch {torch.__version__.split('+')[0]}."
-            ) from error
+    program = load_program(path)
+    target = device or pick_device()
+    with _errors_in_words():
+        if target.type != "cpu":
+            program = move_to_device_pass(program, target)
+        model = torch.export.unflatten(program)
     return model.eval().requires_grad_(False)
 
 
-def _refuse_training_mode(program: torch.export.ExportedProgram) -> None:
+def load_program(path: Path) -> ExportedProgram:
+    """The program of a `.pt2` file on the CPU, sanitised first. Raises as `load_model` does."""
+    with tempfile.TemporaryDirectory(prefix="unitscope-model-") as folder:
+        clean = Path(folder) / "model.pt2"
+        sanitize_archive(path, clean)
+        with _errors_in_words():
+            program = torch.export.load(clean)
+            _refuse_training_mode(program)
+    return program
+
+
+@contextmanager
+def _errors_in_words() -> Iterator[None]:
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"torch cannot load the model ({type(error).__name__}: {_first_line(error)}). "
+            f"Export it again with torch {torch.__version__.split('+')[0]}."
+        ) from error
+
+
+def _refuse_training_mode(program: ExportedProgram) -> None:
     for node in program.graph.nodes:
         if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
             continue

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from rest_framework import serializers, status
 from rest_framework.exceptions import APIException
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 
 from accounts.access import visible_projects
-from accounts.models import User
+from accounts.models import Membership, Role, User
 
 
 class Refused(APIException):
@@ -49,12 +49,22 @@ def named_by(field: str) -> "serializers.SlugRelatedField[Any]":
 class ProjectObjectsView(GenericAPIView):
     """Restricts a view's objects to the projects of the user. Others do not exist for them.
 
-    `project_lookup` leads from an object to its project, e.g. "dissection__project".
+    `project_lookup` leads from an object to its project, e.g. "dissection__project". Where
+    `control_lookup` leads to `control_of` of its model, objects of untrained controls are for
+    project admins alone: readers must not be able to tell which of their units are controls.
     """
 
     project_lookup = "project"
+    control_lookup = ""
 
     def get_queryset(self) -> QuerySet[Any]:
         # A semi-join: joining the memberships would repeat objects of people with two roles.
         projects = visible_projects(self.request.user).values("pk")
-        return super().get_queryset().filter(**{f"{self.project_lookup}__in": projects})
+        found = super().get_queryset().filter(**{f"{self.project_lookup}__in": projects})
+        if self.control_lookup and not self.request.user.is_superuser:
+            run = Membership.objects.filter(user=self.request.user.pk, role=Role.ADMIN)
+            found = found.filter(
+                Q(**{self.control_lookup: None})
+                | Q(**{f"{self.project_lookup}__in": run.values("project")})
+            )
+        return found

@@ -203,6 +203,7 @@ class TrainedModelViewSet(
     queryset = TrainedModel.objects.select_related("project").order_by("-created", "-pk")
     serializer_class = TrainedModelSerializer
     filterset_class = TrainedModelFilter
+    control_lookup = "control_of"
     parser_classes = (MultiPartParser,)
 
     @extend_schema(

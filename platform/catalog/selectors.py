@@ -74,9 +74,14 @@ def why_not_usable(project: Project, model: TrainedModel, dataset: Dataset) -> s
     return ""
 
 
+def own_models(project: Project) -> QuerySet[TrainedModel]:
+    """The models that people brought: untrained controls are for reading lists alone."""
+    return project.models.filter(control_of=None)
+
+
 def ready_models(project: Project) -> QuerySet[TrainedModel]:
     """The project's models that can be run, newest first."""
-    return project.models.filter(state=ImportState.READY, control_of=None)
+    return own_models(project).filter(state=ImportState.READY)
 
 
 def ready_model_or_404(project: Project, pk: int) -> TrainedModel:

@@ -155,6 +155,27 @@ def _check(model: TrainedModel, user: User | None) -> Job:
     )
 
 
+@transaction.atomic
+def add_control(*, model: TrainedModel, file: BinaryIO) -> TrainedModel:
+    """Store the untrained twin of a model (see `analysis.models.shuffling`); it waits for a check.
+
+    Args:
+        file: its `.pt2` file, seekable.
+    """
+    content = File(file)
+    ending = " (untrained control)"
+    control = TrainedModel(
+        project=model.project,
+        name=model.name[: 120 - len(ending)] + ending,
+        sha256=_sha256(content),
+        class_names=model.class_names,
+        preprocessing=model.preprocessing,
+        control_of=model,
+    )
+    control.file.save("model.pt2", content)
+    return control
+
+
 def add_dataset(
     *, project: Project, name: str, source: UploadedFile | Path, user: User | None
 ) -> tuple[Dataset, Job]:

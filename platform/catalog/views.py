@@ -19,13 +19,14 @@ from jobs.models import Job
 @require_safe
 def catalog(request: MemberRequest, slug: str) -> HttpResponse:
     project = get_project(request.user, slug)
-    models = list(project.models.all())
+    is_admin = has_role(request.user, project, *ADMINS)
+    models = list(project.models.all() if is_admin else selectors.own_models(project))
     datasets = list(selectors.datasets_of(project))
     checks = selectors.latest_jobs(project, Job.Kind.CHECK_MODEL, [m.pk for m in models])
     imports = selectors.latest_jobs(project, Job.Kind.IMPORT_DATASET, [d.pk for d in datasets])
     context = {
         "project": project,
-        "is_admin": has_role(request.user, project, *ADMINS),
+        "is_admin": is_admin,
         "models": [(model, checks.get(model.pk)) for model in models],
         "datasets": [(dataset, imports.get(dataset.pk)) for dataset in datasets],
         "images_ready": any(dataset.state == ImportState.READY for dataset in datasets),

@@ -12,6 +12,7 @@ from accounts.access import ADMINS, get_project
 from accounts.api_access import DetailSerializer, ProjectObjectsView, named_by, refusals, user_of
 from annotation import selectors as annotation
 from catalog.models import Split
+from catalog.selectors import own_models
 from dissections.models import ConceptScore, Dissection, Layer, TopPatch, Unit
 from dissections.services import DissectionRequestError, start_dissection
 
@@ -63,6 +64,7 @@ class DissectionViewSet(
     queryset = Dissection.objects.select_related("project").order_by("-created", "-pk")
     serializer_class = DissectionSerializer
     filterset_class = DissectionFilter
+    control_lookup = "model__control_of"
 
     @extend_schema(
         request=StartDissectionSerializer,
@@ -78,7 +80,7 @@ class DissectionViewSet(
         with refusals(DissectionRequestError):
             dissection = start_dissection(
                 project=project,
-                model=get_object_or_404(project.models.all(), pk=values["model"]),
+                model=get_object_or_404(own_models(project), pk=values["model"]),
                 dataset=get_object_or_404(project.datasets.all(), pk=values["dataset"]),
                 layers=values["layers"],
                 splits=values["splits"],
@@ -114,6 +116,7 @@ class LayerViewSet(ProjectObjectsView, viewsets.ReadOnlyModelViewSet):
     serializer_class = LayerSerializer
     filterset_class = LayerFilter
     project_lookup = "dissection__project"
+    control_lookup = "dissection__model__control_of"
 
 
 class UnitResultsSerializer(serializers.ModelSerializer):
@@ -205,6 +208,7 @@ class UnitViewSet(ProjectObjectsView, viewsets.ReadOnlyModelViewSet):
     )
     filterset_class = UnitFilter
     project_lookup = "layer__dissection__project"
+    control_lookup = "layer__dissection__model__control_of"
 
     def get_queryset(self) -> Any:
         units = super().get_queryset()

@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404
 
 from annotation.selectors import Progress
 from catalog.importing.text import is_storable
-from catalog.models import Project
+from catalog.models import Project, TrainedModel
 from dissections.models import ConceptScore, Dissection, Layer, TopPatch, Unit
 
 SORT_BY_INFLUENCE = "influence"
@@ -38,18 +38,37 @@ class LayerProgress:
 
 
 def completed_dissections(project: Project) -> QuerySet[Dissection]:
-    """Dissections whose results can be shown, latest first."""
+    """Dissections whose results can be shown, latest first; those of controls are left out."""
     return (
-        project.dissections.filter(completed__isnull=False)
+        project.dissections.filter(completed__isnull=False, model__control_of=None)
         .select_related("model", "dataset")
         .prefetch_related("layers")
     )
 
 
+def finished_dissections(model: TrainedModel) -> QuerySet[Dissection]:
+    """The model's dissections that are complete, latest first."""
+    return model.dissections.filter(completed__isnull=False).select_related("model", "dataset")
+
+
+def control_dissections(dissection: Dissection, *, completed: bool = True) -> QuerySet[Dissection]:
+    """The same dissection of the model's untrained control, latest first.
+
+    With `completed=False` also those that are still at work.
+    """
+    found = Dissection.objects.filter(
+        model__control_of=dissection.model_id,
+        dataset=dissection.dataset_id,
+        layer_names=dissection.layer_names,
+        splits=dissection.splits,
+    )
+    return found.filter(completed__isnull=False) if completed else found
+
+
 def latest_layer(project: Project) -> Layer | None:
     """The layer that labelling starts with: the deepest one of the latest dissection."""
     return (
-        Layer.objects.filter(dissection__project=project, dissection__completed__isnull=False)
+        Layer.objects.filter(dissection__in=completed_dissections(project))
         .select_related("dissection")
         .order_by("-dissection__completed", "-dissection_id", "-position")
         .first()

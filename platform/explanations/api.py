@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from accounts.access import ADMINS, get_project, visible_projects
 from accounts.api_access import DetailSerializer, ProjectObjectsView, named_by, refusals, user_of
 from catalog.models import Image, Split
+from catalog.selectors import own_models
 from dissections.models import Layer
 from explanations.blinding import own_answers, readable, unanswered_names, why_withheld
 from explanations.content import to_json
@@ -88,7 +89,7 @@ class CaseViewSet(ProjectObjectsView, viewsets.ReadOnlyModelViewSet):
         with refusals(ExplanationRequestError):
             job = start_prediction(
                 project=project,
-                model=get_object_or_404(project.models.all(), pk=values["model"]),
+                model=get_object_or_404(own_models(project), pk=values["model"]),
                 dataset=get_object_or_404(project.datasets.all(), pk=values["dataset"]),
                 split=values["split"],
                 user=user,

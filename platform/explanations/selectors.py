@@ -8,6 +8,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Greatest
 
 from catalog.models import Project, TrainedModel
+from catalog.selectors import own_models
 from dissections.models import Layer, TopPatch, Unit
 from explanations.models import Case, Explanation
 from jobs.models import Job
@@ -32,7 +33,7 @@ class UnitPreview:
 
 
 def models_with_cases(project: Project) -> list[TrainedModel]:
-    return list(project.models.filter(cases__isnull=False).distinct())
+    return list(own_models(project).filter(cases__isnull=False).distinct())
 
 
 def case_list(model: TrainedModel, values: dict[str, Any]) -> QuerySet[Case]:

@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from accounts.api import TokenLogoutView, TokenView
 from annotation.api import LabelViewSet, QuestionSetViewSet
+from annotation.reading.api import ReadingListViewSet, ReadingViewSet
 from catalog.api import DatasetViewSet, ProjectViewSet, TrainedModelViewSet, VocabularyViewSet
 from dissections.api import DissectionViewSet, LayerViewSet, UnitViewSet
 from explanations.api import CaseViewSet, ExplanationViewSet
@@ -21,6 +22,8 @@ router.register("dissections", DissectionViewSet, "api-dissection")
 router.register("layers", LayerViewSet, "api-layer")
 router.register("units", UnitViewSet, "api-unit")
 router.register("labels", LabelViewSet, "api-label")
+router.register("reading-lists", ReadingListViewSet, "api-reading-list")
+router.register("readings", ReadingViewSet, "api-reading")
 router.register("question-sets", QuestionSetViewSet, "api-question-set")
 router.register("cases", CaseViewSet, "api-case")
 router.register("explanations", ExplanationViewSet, "api-explanation")

@@ -12,8 +12,12 @@ from django.views.decorators.http import require_safe
 from accounts.access import get_project
 from accounts.requests import MemberRequest
 from annotation import selectors as annotation
+from annotation.models import ReadingList
+from annotation.reading.selectors import open_lists
+from annotation.reading.standing import Standing
 from annotation.selectors import Reader
 from catalog.models import Dataset, ImportState, Project, TrainedModel
+from catalog.selectors import own_models
 from dissections import selectors as dissections
 from dissections.models import Dissection
 from dissections.selectors import LayerProgress
@@ -40,7 +44,7 @@ class DissectionProgress:
 def project_home(request: MemberRequest, slug: str) -> HttpResponse:
     project = get_project(request.user, slug)
     reader = annotation.reader(request.user, project)
-    models = list(project.models.all())
+    models = list(own_models(project))
     datasets = list(project.datasets.annotate(image_count=Count("images")))
     progress = annotation.progress(models, request.user)
     shown = [
@@ -48,8 +52,10 @@ def project_home(request: MemberRequest, slug: str) -> HttpResponse:
         for run in dissections.completed_dissections(project)
     ]
     jobs = list(project.jobs.filter(state__in=Job.ACTIVE, parent=None))
+    lists = open_lists(project, request.user) if reader.can_label else []
     context = {
         "project": project,
+        "reading_lists": lists,
         "reader": reader,
         "models": models,
         "datasets": datasets,
@@ -60,7 +66,7 @@ def project_home(request: MemberRequest, slug: str) -> HttpResponse:
         else None,
         "labelling": annotation.labelling_by_project([project], request.user)[project.pk],
         "case_count": project.cases.count(),
-        "step": _next_step(request, project, reader, models, datasets, shown, jobs),
+        "step": _next_step(request, project, reader, models, datasets, shown, jobs, lists),
     }
     return render(request, "project.html", context)
 
@@ -73,9 +79,13 @@ def _next_step(
     datasets: Sequence[Dataset],
     shown: list[DissectionProgress],
     jobs: list[Job],
+    lists: Sequence[tuple[ReadingList, Standing]],
 ) -> Step:
     if not shown:
         return _set_up_step(project, reader, models, datasets, jobs)
+    for reading_list, standing in lists:
+        if standing.left:
+            return _reading_step(project, reading_list, standing)
     if reader.can_label:
         for entry in shown[0].layers:
             if entry.mine < entry.layer.unit_count:
@@ -85,6 +95,15 @@ def _next_step(
         "See how the terms on the units read in the explanation of a case.",
         "Open cases",
         reverse("cases", args=[project.slug]),
+    )
+
+
+def _reading_step(project: Project, reading_list: ReadingList, standing: Standing) -> Step:
+    return Step(
+        f"{standing.left} units of “{reading_list}” wait for you",
+        "They come one by one. Each answer is saved at once; stop whenever you like.",
+        "Continue reading",
+        reverse("read", args=[project.slug, reading_list.pk]),
     )
 
 

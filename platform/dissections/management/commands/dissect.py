@@ -5,6 +5,7 @@ from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
 from catalog.models import Dataset, Split, TrainedModel
+from catalog.selectors import own_models
 from dissections.services import DissectionRequestError, start_dissection
 from jobs.following import JobCommand
 
@@ -31,7 +32,7 @@ class Command(JobCommand):
         try:
             dissection = start_dissection(
                 project=project,
-                model=_named(project.models.all(), options["model"], "model"),
+                model=_named(own_models(project), options["model"], "model"),
                 dataset=_named(project.datasets.all(), options["dataset"], "dataset"),
                 layers=options["layers"].split(","),
                 splits=options["splits"].split(","),

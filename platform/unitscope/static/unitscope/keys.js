@@ -40,7 +40,7 @@ function find(key, from) {
   const root = document.querySelector("dialog[open]") ?? document;
   const scope = from.closest("[data-key-scope]");
   const fitting = [...root.querySelectorAll("[data-key]")].filter(
-    (element) => keysOf(element).includes(key) && !element.disabled,
+    (element) => keysOf(element).includes(key) && !element.disabled && !element.closest("dialog:not([open])"),
   );
   return (
     fitting.find((element) => scope && scopeOf(element) === scope) ??
