@@ -11,7 +11,8 @@ from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
 
 from accounts.access import ADMINS, LABELLERS, has_role
 from accounts.models import User
-from annotation.models import Label
+from annotation.agreement.standing import decider, standing_consensus
+from annotation.models import Consensus, Label
 from annotation.services import standing_revisions
 from catalog.models import Project, Term, TrainedModel
 from dissections.models import Layer, Unit
@@ -31,11 +32,15 @@ class TermSupport:
 
 @dataclass(frozen=True)
 class UnitTerms:
-    """What experts call a unit: `answered` experts gave an answer, `terms` are those that stand."""
+    """What experts call a unit: `answered` experts gave an answer, `terms` are those that stand.
+
+    `decided_by` names who settled the terms where they are a consensus, and is empty elsewhere.
+    """
 
     unit_index: int
     answered: int
     terms: list[TermSupport]
+    decided_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,10 +109,10 @@ def is_answered(label: Label | None) -> bool:
 
 
 def unit_terms(model: TrainedModel, layer_name: str) -> dict[int, UnitTerms]:
-    """The terms that stand on each unit that at least one expert has answered, by unit index.
+    """The terms that stand on each unit that was answered or settled, by unit index.
 
-    A term stands where at least half of the experts who answered the unit chose it. Terms are
-    ordered by support, then as in the vocabulary.
+    The consensus decides where there is one. Elsewhere a term stands where at least half of the
+    experts who answered the unit chose it. Terms are ordered by support, then as in the vocabulary.
     """
     labels = (
         Label.objects.filter(answered(), model=model, layer_name=layer_name)
@@ -117,9 +122,10 @@ def unit_terms(model: TrainedModel, layer_name: str) -> dict[int, UnitTerms]:
     by_unit: dict[int, list[Label]] = {}
     for label in labels:
         by_unit.setdefault(label.unit_index, []).append(label)
+    settled = standing_consensus(model, layer_name)
     return {
-        index: UnitTerms(index, len(statements), _standing_terms(statements))
-        for index, statements in sorted(by_unit.items())
+        index: _unit_terms(index, by_unit.get(index, []), settled.get(index))
+        for index in sorted({*by_unit, *settled})
     }
 
 
@@ -130,6 +136,7 @@ def labels_digest(unit_terms: Mapping[int, UnitTerms]) -> str:
             index,
             terms.answered,
             [[support.term.code, support.term.phrase, support.experts] for support in terms.terms],
+            *([terms.decided_by] if terms.decided_by else []),
         ]
         for index, terms in sorted(unit_terms.items())
     ]
@@ -228,17 +235,22 @@ def _labels_on(unit: Unit) -> QuerySet[Label]:
     ).prefetch_related("terms")
 
 
-def _standing_terms(labels: list[Label]) -> list[TermSupport]:
+def _unit_terms(index: int, labels: list[Label], consensus: Consensus | None) -> UnitTerms:
     chosen: dict[int, tuple[Term, list[str]]] = {}
     for label in labels:
         for term in label.terms.all():
             chosen.setdefault(term.pk, (term, []))[1].append(label.author.display_name)
+    if consensus is not None:
+        settled = {term.pk: (term, []) for term in consensus.terms.all()}
+        chosen = {key: chosen.get(key, entry) for key, entry in settled.items()}
     support = [
-        TermSupport(term, sorted(experts), len(experts) / len(labels))
+        TermSupport(term, sorted(experts), len(experts) / len(labels) if labels else 0.0)
         for term, experts in chosen.values()
-        if len(experts) / len(labels) >= STANDS_FROM_SHARE
     ]
-    return sorted(support, key=lambda entry: (-entry.share, entry.term.position))
+    if consensus is None:
+        support = [entry for entry in support if entry.share >= STANDS_FROM_SHARE]
+    support.sort(key=lambda entry: (-entry.share, entry.term.position))
+    return UnitTerms(index, len(labels), support, decider(consensus) if consensus else "")
 
 
 def _describe_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
