@@ -241,8 +241,7 @@ def _unit_terms(index: int, labels: list[Label], consensus: Consensus | None) ->
         for term in label.terms.all():
             chosen.setdefault(term.pk, (term, []))[1].append(label.author.display_name)
     if consensus is not None:
-        settled = {term.pk: (term, []) for term in consensus.terms.all()}
-        chosen = {key: chosen.get(key, entry) for key, entry in settled.items()}
+        chosen = {term.pk: chosen.get(term.pk, (term, [])) for term in consensus.terms.all()}
     support = [
         TermSupport(term, sorted(experts), len(experts) / len(labels) if labels else 0.0)
         for term, experts in chosen.values()

@@ -3,14 +3,15 @@
 A row without an answer withdraws what was settled: the unit is open again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
 
 from accounts.models import User
-from annotation.agreement.standing import latest_rows, standing_consensus
+from annotation.agreement.standing import standing_consensus
 from annotation.models import Consensus, Label, QuestionSet
 from annotation.selectors import answered
 from annotation.services import NOTE_CHARACTERS, state_of
@@ -98,9 +99,9 @@ def departs_from_majority(answer: Answer, labels: Sequence[Label]) -> bool:
     given = [answer_of(label) for label in labels]
     if sum(other.recognisable != answer.recognisable for other in given) > half:
         return True
-    support = {code: sum(code in other.codes for other in given) for other in given for code in other.codes}
+    support = Counter(code for other in given for code in other.codes)
     left_out = any(count > half for code, count in support.items() if code not in answer.codes)
-    put_in = any(len(given) - support.get(code, 0) > half for code in answer.codes)
+    put_in = any(len(given) - support[code] > half for code in answer.codes)
     return left_out or put_in
 
 
@@ -142,12 +143,13 @@ def adjudicate(
         )
     return _add(
         place,
-        recognisable=answer.recognisable,
+        answer=answer,
         terms=terms,
         note=note,
         source=Consensus.Source.ADJUDICATION,
         user=user,
-        labels=labels,
+        basis=basis_of(labels),
+        question_set=_question_set(model, labels),
     )
 
 
@@ -171,12 +173,12 @@ def accept_agreements(
             rows.append(
                 _add(
                     (model, layer_name, index),
-                    recognisable=answer.recognisable,
+                    answer=answer,
                     terms=list(labels[0].terms.all()),
-                    note="",
                     source=Consensus.Source.AGREEMENT,
                     user=user,
-                    labels=labels,
+                    basis=basis_of(labels),
+                    question_set=_question_set(model, labels),
                 )
             )
     return rows
@@ -195,9 +197,7 @@ def withdraw_agreements(*, user: User, model: TrainedModel, layer_name: str) -> 
 
 
 @transaction.atomic
-def take_back(
-    *, user: User, model: TrainedModel, layer_name: str, unit_index: int
-) -> Consensus:
+def take_back(*, user: User, model: TrainedModel, layer_name: str, unit_index: int) -> Consensus:
     """Go back to what stood before the last decision on a unit, by a newer row.
 
     Raises:
@@ -212,16 +212,16 @@ def take_back(
     before = rows[1] if len(rows) > 1 else None
     if before is None or not before.recognisable:
         return _withdraw(last, user, labels)
-    row = _add(
+    return _add(
         place,
-        recognisable=before.recognisable,
+        answer=answer_of(before),
         terms=list(before.terms.all()),
-        note=before.note,
+        note=f"Back to decision {before.number}. {before.note}".strip(),
         source=Consensus.Source(before.source),
         user=user,
-        labels=labels,
+        basis=before.basis,
+        question_set=before.question_set,
     )
-    return _keep_basis(row, before)
 
 
 def history(model: TrainedModel, layer_name: str, unit_index: int) -> list[Consensus]:
@@ -237,6 +237,91 @@ def history(model: TrainedModel, layer_name: str, unit_index: int) -> list[Conse
 def version(place: Place, labels: Iterable[Label]) -> str:
     """Changes whenever an answer on a unit or its consensus does."""
     model, layer_name, unit_index = place
-    last = Consensus.objects.filter(model=model, layer_name=layer_name, unit_index=unit_index).last()
+    last = Consensus.objects.filter(
+        model=model, layer_name=layer_name, unit_index=unit_index
+    ).last()
     parts = [f"{entry['author']}:{entry['revision']}" for entry in basis_of(labels)]
     return " ".join([str(last.number if last else 0), *parts])
+
+
+def _withdraw(row: Consensus, user: User, labels: Sequence[Label]) -> Consensus:
+    return _add(
+        (row.model, row.layer_name, row.unit_index),
+        answer=Answer(""),
+        terms=[],
+        note=f"Takes back decision {row.number}.",
+        source=Consensus.Source(row.source),
+        user=user,
+        basis=basis_of(labels),
+        question_set=row.question_set,
+    )
+
+
+def _add(
+    place: Place,
+    *,
+    answer: Answer,
+    terms: Sequence[Term],
+    source: Consensus.Source,
+    user: User,
+    basis: Basis,
+    question_set: QuestionSet | None,
+    note: str = "",
+) -> Consensus:
+    model, layer_name, unit_index = place
+    rows = Consensus.objects.filter(model=model, layer_name=layer_name, unit_index=unit_index)
+    last = rows.order_by("number").last()
+    row = Consensus.objects.create(
+        model=model,
+        layer_name=layer_name,
+        unit_index=unit_index,
+        number=last.number + 1 if last else 1,
+        recognisable=answer.recognisable,
+        note=note,
+        source=source,
+        decided_by=user,
+        question_set=question_set,
+        model_sha256=model.sha256,
+        basis=basis,
+    )
+    row.terms.set(terms)
+    return row
+
+
+def _lock(model: TrainedModel) -> None:
+    """Decisions on a model's units wait for one another: each takes the next number."""
+    TrainedModel.objects.select_for_update().get(pk=model.pk)
+
+
+def _locked(model: TrainedModel, layer_name: str, unit_index: int) -> Place:
+    _lock(model)
+    units = Unit.objects.filter(
+        layer__dissection__model=model,
+        layer__dissection__completed__isnull=False,
+        layer__name=layer_name,
+        index=unit_index,
+    )
+    if not units.exists():
+        raise ConsensusError(
+            f"{model} has no dissected unit {unit_index} in the layer {layer_name}."
+        )
+    return model, layer_name, unit_index
+
+
+def _question_set(model: TrainedModel, labels: Iterable[Label]) -> QuestionSet | None:
+    """The newest set that the answers belong to; the project's where they name none."""
+    sets = [label.question_set for label in labels if label.question_set]
+    return max(sets, key=lambda entry: entry.number, default=model.project.question_sets.last())
+
+
+def _terms_of(model: TrainedModel, answer: Answer) -> list[Term]:
+    if answer.recognisable not in Label.Recognisable.values:
+        raise ConsensusError("Choose what stands: yes, nothing recognisable, or unsure.")
+    if (answer.recognisable == Label.Recognisable.YES) != bool(answer.codes):
+        raise ConsensusError("Terms go with the answer “yes”, which takes at least one of them.")
+    vocabulary = model.project.vocabulary
+    terms = list(vocabulary.terms.filter(code__in=answer.codes))
+    unknown = sorted(answer.codes - {term.code for term in terms})
+    if unknown:
+        raise ConsensusError(f"“{unknown[0]}” is not a term of {vocabulary}.")
+    return terms

@@ -19,7 +19,7 @@ def latest_rows(model: TrainedModel, layer_name: str) -> QuerySet[Consensus]:
     )
     return (
         Consensus.objects.filter(model=model, layer_name=layer_name, number=Subquery(last))
-        .select_related("decided_by", "question_set")
+        .select_related("model", "decided_by", "question_set")
         .prefetch_related("terms")
     )
 

@@ -23,7 +23,9 @@ LEVEL = 0.95
 FEWEST_UNITS = 10
 UNDEFINED_SHARE = 0.05
 NO_PAIRS = "No unit has answers of two experts."
-ONE_CATEGORY = "Everybody always gave the same answer, so agreement by chance would be complete too."
+ONE_CATEGORY = (
+    "Everybody always gave the same answer, so agreement by chance would be complete too."
+)
 
 Ratings = NDArray[np.integer]
 Floats = NDArray[np.float64]

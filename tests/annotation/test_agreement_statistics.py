@@ -51,6 +51,11 @@ def from_counts(table: np.ndarray) -> np.ndarray:
     return np.array([np.repeat(np.arange(len(row)), row) for row in table]).T
 
 
+def by_table(distances: np.ndarray) -> Any:
+    """A distance for the library that looks its values up."""
+    return lambda v1, v2, i1, i2, n_v, dtype: distances[i1, i2]
+
+
 def shuffled(ratings: np.ndarray, seed: int) -> np.ndarray:
     """Each rater's answers given to other units of theirs."""
     rng = np.random.default_rng(seed)
@@ -132,7 +137,7 @@ def test_intervals_are_the_libraries_values_on_resampled_units(
             krippendorff.alpha(value_counts=counts, level_of_measurement="nominal"),
             krippendorff.alpha(
                 value_counts=counts,
-                level_of_measurement=lambda v1, v2, i1, i2, n_v, dtype: distances[i1, i2],
+                level_of_measurement=by_table(distances),
             ),
             cohen_kappa_score(full[0, rows], full[1, rows]),
         ]
@@ -145,7 +150,7 @@ def test_alpha_with_distances_takes_missing_answers_as_the_library_does() -> Non
     expected = krippendorff.alpha(
         np.where(ratings == MISSING, np.nan, ratings),
         value_domain=range(4),
-        level_of_measurement=lambda v1, v2, i1, i2, n_v, dtype: distances[i1, i2],
+        level_of_measurement=by_table(distances),
     )
     assert close(krippendorff_alpha(ratings, 4, distances), expected)
 
@@ -181,12 +186,20 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
 
 def test_what_is_undefined_is_said_in_words() -> None:
     same = np.zeros((3, 20), int)
-    for found in (krippendorff_alpha(same, 3), fleiss_kappa(same, 3), cohen_kappa(*same[:2], 3)):
+    for found in (
+        krippendorff_alpha(same, 3),
+        fleiss_kappa(same, 3),
+        cohen_kappa(same[0], same[1], 3),
+    ):
         assert found.value is None
         assert "same answer" in found.reason
         assert found.observed == 1
     alone = np.array([[0, 1, 2], [X, X, X]])
-    for found in (krippendorff_alpha(alone, 3), fleiss_kappa(alone, 3), percent_agreement(alone, 3)):
+    for found in (
+        krippendorff_alpha(alone, 3),
+        fleiss_kappa(alone, 3),
+        percent_agreement(alone, 3),
+    ):
         assert found.value is None
         assert "two experts" in found.reason
     assert "in common" in cohen_kappa(alone[0], alone[1], 3).reason

@@ -1,0 +1,86 @@
+"""Who sees which answers.
+
+Admins and adjudicators see agreement at any time. Experts see that of a layer where the project is
+not blinded, or once they have answered every unit of it that anybody has answered: the numbers and
+lists tell what colleagues said. Units of a control model are for admins alone, since others are
+not to know which models are controls.
+"""
+
+from dataclasses import dataclass
+
+from django.db.models import Count, Q
+
+from accounts.access import ADMINS, LABELLERS, has_role
+from accounts.models import Role, User
+from annotation.models import Consensus, Label
+from annotation.selectors import answered, reader
+from catalog.models import Project, TrainedModel
+
+SETTLERS = (Role.ADMIN, Role.ADJUDICATOR)
+
+
+@dataclass(frozen=True)
+class AnsweredLayer:
+    """A layer that experts have answered units of, and whether the person may see how they agree."""
+
+    model: TrainedModel
+    layer_name: str
+    units: int
+    experts: int
+    open: bool
+
+
+def answered_layers(user: User, project: Project) -> list[AnsweredLayer]:
+    """The layers with answers or a consensus, the latest model and the last layer first."""
+    rows = (
+        Label.objects.filter(answered(), model__project=project)
+        .values("model_id", "layer_name")
+        .order_by("-model_id", "-layer_name")
+        .annotate(
+            units=Count("unit_index", distinct=True),
+            mine=Count("unit_index", filter=Q(author=user), distinct=True),
+            experts=Count("author", distinct=True),
+        )
+    )
+    models = {model.pk: model for model in project.models.select_related("project")}
+    sees_controls = has_role(user, project, *ADMINS)
+    sees_all = has_role(user, project, *SETTLERS) or not reader(user, project).blinded
+    return [
+        AnsweredLayer(
+            models[row["model_id"]],
+            row["layer_name"],
+            row["units"],
+            row["experts"],
+            open=sees_all or row["mine"] == row["units"],
+        )
+        for row in rows
+        if sees_controls or models[row["model_id"]].control_of_id is None
+    ]
+
+
+def sees_agreement(user: User, project: Project) -> bool:
+    """Whether there is an agreement page for this member."""
+    if has_role(user, project, *SETTLERS):
+        return True
+    return has_role(user, project, *LABELLERS) and any(
+        layer.open for layer in answered_layers(user, project)
+    )
+
+
+def units_in_view(
+    user: User, project: Project, model: TrainedModel, layer_name: str
+) -> set[int] | None:
+    """The units whose answers a list may show to this person; None for all of them.
+
+    A blinded adjudicator who has neither answered nor settled a unit sees its answers on the page
+    of its adjudication only.
+    """
+    if not reader(user, project).blinded:
+        return None
+    place = {"model": model, "layer_name": layer_name}
+    mine = Label.objects.filter(answered(), author=user, **place)
+    settled = Consensus.objects.filter(decided_by=user, **place)
+    return {
+        *mine.values_list("unit_index", flat=True),
+        *settled.values_list("unit_index", flat=True),
+    }
