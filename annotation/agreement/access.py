@@ -21,7 +21,7 @@ SETTLERS = (Role.ADMIN, Role.ADJUDICATOR)
 
 @dataclass(frozen=True)
 class AnsweredLayer:
-    """A layer that experts have answered units of, and whether the person may see how they agree."""
+    """A layer that was answered by experts; `open` where the person may see how they agree."""
 
     model: TrainedModel
     layer_name: str

@@ -68,9 +68,7 @@ def shown(states: list[UnitState], show: str, term: str = "") -> list[UnitState]
     return [state for state in states if tests[show](state) and (not term or _has(state, term))]
 
 
-def next_to_settle(
-    states: list[UnitState], after: int, *, skip: Collection[int] = ()
-) -> int | None:
+def next_to_settle(states: list[UnitState], after: int) -> int | None:
     """The unit that waits for a decision after this one, worst first, and around to the start."""
     waiting = [state.index for state in states if _waits(state)]
     order = [state.index for state in states]

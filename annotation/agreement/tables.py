@@ -62,7 +62,7 @@ def read_table(data: bytes, *, kind: str, columns: Sequence[str]) -> list[Row]:
     missing = [column for column in columns if column not in rows[0]]
     if missing:
         raise TableError(
-            f"The file has no column “{missing[0]}”. An export of {kind} shows the columns it takes."
+            f"The file has no column “{missing[0]}”. An export of {kind} shows which it takes."
         )
     return rows
 
