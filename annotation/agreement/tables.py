@@ -128,8 +128,8 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
         stream = io.StringIO(newline="")
-        csv.writer(stream, delimiter=";", lineterminator="").writerow(value)
-        return stream.getvalue()
+        csv.writer(stream, delimiter=";", lineterminator="\r\n").writerow(value)
+        return stream.getvalue().removesuffix("\r\n")
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False)
     return str(value)

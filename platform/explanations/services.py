@@ -194,6 +194,7 @@ def _snapshot(
                 for support in unit.terms
             ],
             changed=changed[index].isoformat() if index in changed else None,
+            decided_by=unit.decided_by,
         )
         for index, unit in sorted(terms.items())
     ]
