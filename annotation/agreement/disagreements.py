@@ -70,14 +70,14 @@ def shown(states: list[UnitState], show: str, term: str = "") -> list[UnitState]
 
 def next_to_settle(states: list[UnitState], after: int) -> int | None:
     """The unit that waits for a decision after this one, worst first, and around to the start."""
-    waiting = [state.index for state in states if _waits(state)]
+    waiting = [state.index for state in states if waits(state)]
     order = [state.index for state in states]
     place = order.index(after) if after in order else -1
     onward = order[place + 1 :] + order[: place + 1]
     return next((index for index in onward if index in waiting and index != after), None)
 
 
-def _waits(state: UnitState) -> bool:
+def waits(state: UnitState) -> bool:
     return state.outdated or (state.consensus is None and not state.agreed)
 
 
