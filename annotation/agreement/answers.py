@@ -1,6 +1,7 @@
 """The answers on a layer as arrays, as `statistics` and `distances` take them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class LayerAnswers:
     """What R experts said of N units. "No" is the empty set of terms; "unsure" says none at all.
 
     `recognisable` [R, N] holds indexes into RECOGNISABLE, `sets` [R, N] indexes of the rows of
-    `members` [sets, terms]; `masi` and `partial` [sets, sets] are the distances of these rows.
+    `members` [sets, terms]; `parents` are the places of the terms' parents among the terms.
     """
 
     by_unit: dict[int, list[Label]]
@@ -35,8 +36,17 @@ class LayerAnswers:
     recognisable: Ratings
     sets: Ratings
     members: Members
-    masi: Floats
-    partial: Floats
+    parents: list[int | None]
+
+    @cached_property
+    def masi(self) -> Floats:
+        """Distances of the sets that give credit for equal terms only: [sets, sets]."""
+        return masi_distances(self.members)
+
+    @cached_property
+    def partial(self) -> Floats:
+        """Distances of the sets that give partial credit for near terms: [sets, sets]."""
+        return partial_credit_distances(self.members, tree_similarities(self.parents))
 
     def presence(self, term: int) -> Ratings:
         """Whether each expert chose a term on each unit: 0, 1 or MISSING, [R, N]."""
@@ -66,7 +76,6 @@ def layer_answers(model: TrainedModel, layer_name: str) -> LayerAnswers:
     members = np.zeros((len(known), len(terms)), bool)
     for chosen, place in known.items():
         members[place, list(chosen)] = True
-    parents = [column.get(term.parent_id) if term.parent_id else None for term in terms]
     return LayerAnswers(
         by_unit=by_unit,
         experts=experts,
@@ -75,8 +84,7 @@ def layer_answers(model: TrainedModel, layer_name: str) -> LayerAnswers:
         recognisable=recognisable,
         sets=sets,
         members=members,
-        masi=masi_distances(members),
-        partial=partial_credit_distances(members, tree_similarities(parents)),
+        parents=[column.get(term.parent_id) if term.parent_id else None for term in terms],
     )
 
 
