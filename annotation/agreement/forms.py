@@ -30,7 +30,7 @@ class ListForm(forms.Form):
 
 
 class DecisionForm(forms.Form):
-    """What an adjudicator sends: `take` is the number of a label whose answer stands as it is."""
+    """What an adjudicator sends; `seen` is the version of the unit that the page showed."""
 
     recognisable = forms.ChoiceField(choices=Label.Recognisable.choices, required=False)
     terms = forms.TypedMultipleChoiceField(required=False)
@@ -40,7 +40,6 @@ class DecisionForm(forms.Form):
         error_messages={"max_length": f"A note has at most {NOTE_CHARACTERS} characters."},
     )
     seen = forms.CharField(required=False)
-    take = forms.IntegerField(required=False)
 
     def __init__(self, *args: Any, codes: list[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -21,13 +21,12 @@ from annotation.agreement.access import (
 )
 from annotation.agreement.answers import layer_answers
 from annotation.agreement.charts import interval_marks
-from annotation.agreement.consensus import Answer, ConsensusError
+from annotation.agreement.consensus import ConsensusError
 from annotation.agreement.disagreements import UnitState
 from annotation.agreement.forms import AcceptForm, DecisionForm, ListForm
 from annotation.agreement.proposals import proposal_agreement
 from annotation.agreement.report import agreement_report
 from annotation.models import Label
-from annotation.selectors import reader
 from catalog.models import Project, Term, TrainedModel
 from dissections.models import Layer, Unit
 from dissections.selectors import get_unit, top_patches, with_card_details
@@ -121,7 +120,15 @@ def adjudicate(
     if request.method == "POST":
         if form.is_valid():
             try:
-                _settle(request, chosen, layer, unit, labels, form)
+                consensus.adjudicate(
+                    user=request.user,
+                    model=chosen,
+                    layer_name=layer,
+                    unit_index=unit,
+                    answer=form.answer,
+                    note=form.cleaned_data["note"],
+                    seen=form.cleaned_data["seen"],
+                )
             except ConsensusError as error:
                 refused = str(error)
             else:
@@ -238,32 +245,6 @@ def _listed(
     ]
 
 
-def _settle(
-    request: MemberRequest,
-    model: TrainedModel,
-    layer: str,
-    unit: int,
-    labels: list[Label],
-    form: DecisionForm,
-) -> None:
-    values = form.cleaned_data
-    answer: Answer = form.answer
-    if values["take"] is not None:
-        taken = next((label for label in labels if label.pk == values["take"]), None)
-        if taken is None:
-            raise ConsensusError("This answer is gone. Choose among those shown now.")
-        answer = consensus.answer_of(taken)
-    consensus.adjudicate(
-        user=request.user,
-        model=model,
-        layer_name=layer,
-        unit_index=unit,
-        answer=answer,
-        note=values["note"],
-        seen=values["seen"],
-    )
-
-
 def _decision(
     request: MemberRequest,
     model: TrainedModel,
@@ -301,7 +282,6 @@ def _decision(
             if support[term.code] or term.code in chosen
         ],
         "note": sent.get("note", "") if sent else settled.note if settled else "",
-        "reader": reader(request.user, model.project),
     }
 
 

@@ -115,8 +115,8 @@ def decision(world: World, unit: int, **values: Any) -> dict[str, Any]:
 def test_settling_a_unit_and_taking_it_back(world: World) -> None:
     fill(world)
     client = client_of(world, "admin")
-    label = Label.objects.get(unit_index=1, author__username="expert2")
-    client.post(address(world, "adjudicate", 1), decision(world, 1, take=label.pk))
+    sent = decision(world, 1, recognisable="no", terms=[VESSEL])
+    client.post(address(world, "adjudicate", 1), sent)
     row = consensus.current(world.model, "layer4")[1]
     assert (row.recognisable, row.terms.count()) == ("no", 0)
     refused = client.post(

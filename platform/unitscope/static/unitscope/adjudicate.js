@@ -1,4 +1,5 @@
-// A term chosen from the combobox becomes one more check box of the decision, and means "yes".
+// An expert's answer is taken over into the decision by one key. A term chosen from the combobox
+// becomes one more check box of it, and means "yes".
 
 const terms = document.getElementById("decision-terms");
 const boxes = () => [...terms.querySelectorAll("input[type=checkbox]")];
@@ -24,4 +25,13 @@ document.addEventListener("combobox:choose", (event) => {
 
 terms.addEventListener("change", (event) => {
   if (event.target.checked) answerYes();
+});
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-take]");
+  if (!button) return;
+  const chips = button.closest("li").querySelectorAll("[data-code]");
+  const codes = [...chips].map((chip) => chip.dataset.code);
+  document.getElementById(`answer-${button.dataset.take}`).checked = true;
+  for (const box of boxes()) box.checked = codes.includes(box.value);
 });
