@@ -45,15 +45,15 @@ class StatisticSerializer(serializers.Serializer):
 
 
 class PairSerializer(serializers.Serializer):
-    first = named_by("username")
-    second = named_by("username")
+    first = serializers.CharField(source="first.username")
+    second = serializers.CharField(source="second.username")
     agreement = EstimateSerializer()
     kappa = EstimateSerializer()
     credit = EstimateSerializer()
 
 
 class TermAgreementSerializer(serializers.Serializer):
-    term = named_by("code")
+    term = serializers.CharField(source="term.code")
     uses = serializers.IntegerField()
     agreement = EstimateSerializer()
     alpha = EstimateSerializer()
@@ -193,6 +193,10 @@ class ImportReportSerializer(serializers.Serializer):
 
 class ExchangeView(APIView):
     parser_classes = [MultiPartParser, FormParser]
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        # A file is written as file_format says; "Accept: text/csv" must not be refused for it.
+        return super().perform_content_negotiation(request, force=True)
 
     @extend_schema(
         parameters=[
