@@ -34,13 +34,14 @@ class TermSupport:
 class UnitTerms:
     """What experts call a unit: `answered` experts gave an answer, `terms` are those that stand.
 
-    `decided_by` names who settled the terms where they are a consensus, and is empty elsewhere.
+    Where they are a consensus, `decided_by` names who settled them and `decided` is the time.
     """
 
     unit_index: int
     answered: int
     terms: list[TermSupport]
     decided_by: str = ""
+    decided: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,9 @@ def _unit_terms(index: int, labels: list[Label], consensus: Consensus | None) ->
     if consensus is None:
         support = [entry for entry in support if entry.share >= STANDS_FROM_SHARE]
     support.sort(key=lambda entry: (-entry.share, entry.term.position))
-    return UnitTerms(index, len(labels), support, decider(consensus) if consensus else "")
+    if consensus is None:
+        return UnitTerms(index, len(labels), support)
+    return UnitTerms(index, len(labels), support, decider(consensus), consensus.created)
 
 
 def _describe_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -1,9 +1,11 @@
 """The answers on a layer as arrays, as `statistics` and `distances` take them."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 import numpy as np
+from django.db.models import Min
 
 from accounts.models import User
 from annotation.agreement.consensus import answers_on
@@ -15,7 +17,7 @@ from annotation.agreement.distances import (
     tree_similarities,
 )
 from annotation.agreement.statistics import MISSING, Ratings
-from annotation.models import Label
+from annotation.models import Consensus, Label
 from catalog.models import Term, TrainedModel
 
 RECOGNISABLE = Label.Recognisable.values
@@ -25,6 +27,8 @@ RECOGNISABLE = Label.Recognisable.values
 class LayerAnswers:
     """What R experts said of N units. "No" is the empty set of terms; "unsure" says none at all.
 
+    `by_unit` has every answer, the arrays leave out those of people who had settled the unit before
+    and knew what others said.
     `recognisable` [R, N] holds indexes into RECOGNISABLE, `sets` [R, N] indexes of the rows of
     `members` [sets, terms]; `parents` are the places of the terms' parents among the terms.
     """
@@ -65,9 +69,12 @@ def layer_answers(model: TrainedModel, layer_name: str) -> LayerAnswers:
     row = {person.pk: place for place, person in enumerate(experts)}
     recognisable = np.full((len(experts), len(units)), MISSING)
     sets = np.full((len(experts), len(units)), MISSING)
+    settled = _settled(model, layer_name)
     known: dict[frozenset[int], int] = {frozenset(): 0}
     for place, unit in enumerate(units):
         for label in by_unit[unit]:
+            if label.created > settled.get((unit, label.author.pk), label.created):
+                continue
             at = row[label.author.pk], place
             recognisable[at] = RECOGNISABLE.index(label.recognisable)
             if label.recognisable != Label.Recognisable.UNSURE:
@@ -86,6 +93,15 @@ def layer_answers(model: TrainedModel, layer_name: str) -> LayerAnswers:
         members=members,
         parents=[column.get(term.parent_id) if term.parent_id else None for term in terms],
     )
+
+
+def _settled(model: TrainedModel, layer_name: str) -> dict[tuple[int, int], datetime]:
+    """When each person first settled each unit, by unit index and the person's key."""
+    rows = Consensus.objects.filter(
+        model=model, layer_name=layer_name, source=Consensus.Source.ADJUDICATION
+    ).exclude(decided_by=None)
+    first = rows.order_by().values_list("unit_index", "decided_by").annotate(Min("created"))
+    return {(unit, person): created for unit, person, created in first}
 
 
 def _vocabulary(model: TrainedModel, labels: list[Label]) -> list[Term]:

@@ -1,7 +1,8 @@
 """Rows of labels and consensus as CSV and JSON text, and back, without loss.
 
 In CSV a cell that a spreadsheet would take for a formula gets an apostrophe in front, which reading
-takes away again; terms stand in one cell, separated by semicolons.
+takes away again; terms stand in one cell, separated by semicolons. Some spreadsheets save CSV with
+semicolons between the cells, which is read as well.
 """
 
 import csv
@@ -106,7 +107,9 @@ def _json_rows(text: str, kind: str) -> list[Row]:
 
 def _csv_rows(text: str) -> list[Row]:
     csv.field_size_limit(LARGEST_CELL)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    first = text.partition("\n")[0]
+    delimiter = ";" if first.count(";") > first.count(",") else ","
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         lines = [line for line in reader if line]
     except csv.Error as error:

@@ -70,8 +70,9 @@ def agreement_layer(request: MemberRequest, slug: str, model: int, layer: str) -
     report = agreement_report(answers)
     statistics = [*report.recognisable, *report.terms]
     marks, left = interval_marks([entry.estimate for entry in statistics])
+    term_marks, term_left = interval_marks([entry.alpha for entry in report.by_term])
     proposals = proposal_agreement(shown.model, layer, answers.by_unit)
-    proposal_marks, proposal_left = interval_marks([proposals.exact, proposals.near])
+    proposal_marks, _ = interval_marks([proposals.exact, proposals.near])
     states = disagreements.unit_states(shown.model, layer, answers)
     chosen = ListForm(request.GET).chosen
     listed = disagreements.shown(states, chosen["show"], chosen["term"])
@@ -83,12 +84,10 @@ def agreement_layer(request: MemberRequest, slug: str, model: int, layer: str) -
         "report": report,
         "marks": list(zip(statistics, marks, strict=True)),
         "left": left,
-        "by_term": list(
-            zip(report.by_term, interval_marks([e.alpha for e in report.by_term])[0], strict=True)
-        ),
+        "by_term": list(zip(report.by_term, term_marks, strict=True)),
+        "term_left": term_left,
         "proposals": proposals,
         "proposal_marks": proposal_marks,
-        "proposal_left": proposal_left,
         "chosen": chosen,
         "list_query": urlencode(chosen),
         "show_choices": disagreements.SHOW_CHOICES,

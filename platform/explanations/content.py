@@ -36,7 +36,7 @@ class NamedUnit:
     answered: int
     terms: list[TermNaming]
     changed: str | None = None
-    """When one of its labels last changed, ISO 8601."""
+    """When one of its labels, or its consensus, last changed, ISO 8601."""
     decided_by: str = ""
     """Who settled its terms, and how, where they are a consensus."""
 

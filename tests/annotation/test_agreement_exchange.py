@@ -49,6 +49,12 @@ def test_objects_come_back_from_their_cell(value: Any) -> None:
     assert json_of(row["answers"]) == {"key": value}
 
 
+def test_semicolons_between_cells_are_read_as_well() -> None:
+    data = b'layer;terms\nlayer4;"a;""b;c"""\n'
+    (row,) = read_table(data, kind="labels", columns=["layer", "terms"])
+    assert texts_of(row["terms"]) == ["a", "b;c"]
+
+
 def test_no_cell_starts_a_formula(world: World) -> None:
     for unit, start in enumerate("=+-@"):
         say(world, "expert1", unit, recognisable="no", note=f"{start}cmd|' /C calc'!A0")

@@ -14,6 +14,7 @@ from annotation.agreement.answers import layer_answers
 from annotation.agreement.exporting import Format, Kind, export
 from annotation.agreement.proposals import proposal_agreement, proposal_count
 from annotation.agreement.report import agreement_report
+from annotation.agreement.statistics import MISSING
 from annotation.models import Consensus, Label
 from catalog.models import Concept, Term
 from dissections.models import Unit
@@ -138,6 +139,17 @@ def test_settling_a_unit_and_taking_it_back(world: World) -> None:
     assert "older than the answers" in html
     absent = client.post(address(world, "adjudicate", 0), decision(world, 0, terms=["absent"]))
     assert absent.status_code == 422
+
+
+def test_answers_given_after_settling_are_no_independent_ones(world: World) -> None:
+    say(world, "expert1", 0, SPICULATED)
+    say(world, "expert2", 0, VESSEL)
+    settle(world, "admin", 0, SPICULATED)
+    say(world, "admin", 0, SPICULATED)
+    answers = layer_answers(world.model, "layer4")
+    assert len(answers.by_unit[0]) == 3
+    assert [person.username for person in answers.experts] == ["admin", "expert1", "expert2"]
+    assert (answers.recognisable != MISSING).sum(1).tolist() == [0, 1, 1]
 
 
 def test_accepting_all_agreements_from_the_page(world: World) -> None:
