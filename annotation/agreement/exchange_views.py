@@ -23,6 +23,8 @@ from annotation.agreement.tables import TableError
 from catalog.models import Project
 
 ROWS_SHOWN = 200
+# Both forms stand on one page, and both have a field “what”.
+IMPORT_IDS = "import_%s"
 CONTENT_TYPES = {Format.CSV: "text/csv; charset=utf-8", Format.JSON: "application/json"}
 # Spreadsheets take a file without this mark for one in the local encoding.
 BYTE_ORDER_MARK = "\ufeff"
@@ -55,7 +57,7 @@ def labels_download(request: MemberRequest, slug: str) -> HttpResponse:
 def labels_import(request: MemberRequest, slug: str) -> HttpResponse:
     """Check a file and report what importing it would do; nothing is stored yet."""
     project = get_project(request.user, slug, *ADMINS)
-    form = ImportForm(request.POST, request.FILES)
+    form = ImportForm(request.POST, request.FILES, auto_id=IMPORT_IDS)
     if form.is_valid():
         data = form.cleaned_data["file"].read()
         kind, replace = Kind(form.cleaned_data["what"]), form.cleaned_data["replace"]
@@ -100,7 +102,7 @@ def _page(request: MemberRequest, project: Project) -> dict[str, object]:
     return {
         "project": project,
         "export_form": ExportForm(initial={"what": Kind.LABELS, "file_format": Format.CSV}),
-        "import_form": ImportForm(),
+        "import_form": ImportForm(auto_id=IMPORT_IDS),
         "is_admin": has_role(request.user, project, *ADMINS),
     }
 
