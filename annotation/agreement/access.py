@@ -67,15 +67,13 @@ def sees_agreement(user: User, project: Project) -> bool:
     )
 
 
-def units_in_view(
-    user: User, project: Project, model: TrainedModel, layer_name: str
-) -> set[int] | None:
+def units_in_view(user: User, model: TrainedModel, layer_name: str) -> set[int] | None:
     """The units whose answers a list may show to this person; None for all of them.
 
     A blinded adjudicator who has neither answered nor settled a unit sees its answers on the page
     of its adjudication only.
     """
-    if not reader(user, project).blinded:
+    if not reader(user, model.project).blinded:
         return None
     place = {"model": model, "layer_name": layer_name}
     mine = Label.objects.filter(answered(), author=user, **place)
