@@ -11,8 +11,9 @@ from django.db.models import BooleanField, Count, Exists, F, Func, Max, OuterRef
 
 from accounts.access import ADMINS, LABELLERS, has_role
 from accounts.models import User
+from annotation.agreement.standing import decider, standing_consensus
 from annotation.answers import in_words, lacking
-from annotation.models import Label
+from annotation.models import Consensus, Label
 from annotation.questions import questions_of
 from annotation.services import standing_revisions
 from catalog.models import Project, Term, TrainedModel
@@ -33,11 +34,16 @@ class TermSupport:
 
 @dataclass(frozen=True)
 class UnitTerms:
-    """What experts call a unit: `answered` experts gave an answer, `terms` are those that stand."""
+    """What experts call a unit: `answered` experts gave an answer, `terms` are those that stand.
+
+    Where they are a consensus, `decided_by` names who settled them and `decided` is the time.
+    """
 
     unit_index: int
     answered: int
     terms: list[TermSupport]
+    decided_by: str = ""
+    decided: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -128,10 +134,10 @@ def is_answered(label: Label | None) -> bool:
 
 
 def unit_terms(model: TrainedModel, layer_name: str) -> dict[int, UnitTerms]:
-    """The terms that stand on each unit that at least one expert has answered, by unit index.
+    """The terms that stand on each unit that was answered or settled, by unit index.
 
-    A term stands where at least half of the experts who answered the unit chose it. Terms are
-    ordered by support, then as in the vocabulary.
+    The consensus decides where there is one. Elsewhere a term stands where at least half of the
+    experts who answered the unit chose it. Terms are ordered by support, then as in the vocabulary.
     """
     labels = (
         Label.objects.filter(answered(), model=model, layer_name=layer_name)
@@ -141,9 +147,10 @@ def unit_terms(model: TrainedModel, layer_name: str) -> dict[int, UnitTerms]:
     by_unit: dict[int, list[Label]] = {}
     for label in labels:
         by_unit.setdefault(label.unit_index, []).append(label)
+    settled = standing_consensus(model, layer_name)
     return {
-        index: UnitTerms(index, len(statements), _standing_terms(statements))
-        for index, statements in sorted(by_unit.items())
+        index: _unit_terms(index, by_unit.get(index, []), settled.get(index))
+        for index in sorted({*by_unit, *settled})
     }
 
 
@@ -154,6 +161,7 @@ def labels_digest(unit_terms: Mapping[int, UnitTerms]) -> str:
             index,
             terms.answered,
             [[support.term.code, support.term.phrase, support.experts] for support in terms.terms],
+            *([terms.decided_by] if terms.decided_by else []),
         ]
         for index, terms in sorted(unit_terms.items())
     ]
@@ -265,17 +273,23 @@ def _labels_on(unit: Unit, labels: QuerySet[Label]) -> QuerySet[Label]:
     ).prefetch_related("terms")
 
 
-def _standing_terms(labels: list[Label]) -> list[TermSupport]:
+def _unit_terms(index: int, labels: list[Label], consensus: Consensus | None) -> UnitTerms:
     chosen: dict[int, tuple[Term, list[str]]] = {}
     for label in labels:
         for term in label.terms.all():
             chosen.setdefault(term.pk, (term, []))[1].append(label.author.display_name)
+    if consensus is not None:
+        chosen = {term.pk: chosen.get(term.pk, (term, [])) for term in consensus.terms.all()}
     support = [
-        TermSupport(term, sorted(experts), len(experts) / len(labels))
+        TermSupport(term, sorted(experts), len(experts) / len(labels) if labels else 0.0)
         for term, experts in chosen.values()
-        if len(experts) / len(labels) >= STANDS_FROM_SHARE
     ]
-    return sorted(support, key=lambda entry: (-entry.share, entry.term.position))
+    if consensus is None:
+        support = [entry for entry in support if entry.share >= STANDS_FROM_SHARE]
+    support.sort(key=lambda entry: (-entry.share, entry.term.position))
+    if consensus is None:
+        return UnitTerms(index, len(labels), support)
+    return UnitTerms(index, len(labels), support, decider(consensus), consensus.created)
 
 
 def _question_titles(label: Label) -> dict[str, str]:

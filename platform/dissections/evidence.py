@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from accounts.models import User
 from annotation import selectors as annotation
+from annotation.agreement.proposals import ProposalCount, proposal_count
 from annotation.models import Label
 from dissections import arrays, selectors
 from dissections.charts import HistogramChart, SignedBar, histogram_chart, signed_bars
@@ -21,11 +22,12 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Evidence:
-    """`statistics` and `scores` are None where the reader may not see them yet."""
+    """What is None may not be seen by the reader yet; `proposals` also where nothing is counted."""
 
     statistics: Statistics | None
     scores: list[ConceptScore] | None
     colleagues: list[Label] | None
+    proposals: ProposalCount | None
 
 
 def evidence(
@@ -46,6 +48,7 @@ def evidence(
         statistics=_statistics(unit) if free or early_look else None,
         scores=selectors.concept_scores(unit) if free else None,
         colleagues=annotation.colleagues_labels(user, unit) if free else None,
+        proposals=proposal_count(unit.layer.dissection.model, unit.layer.name) if free else None,
     )
 
 

@@ -153,6 +153,7 @@ def _side(
                 shared_by=len(terms),
                 experts=term.experts,
                 answered=unit.answered,
+                decided_by=unit.decided_by,
             )
             groups.setdefault((term.code_system, term.code), (term, []))[1].append(part)
     ranked = sorted(groups.values(), key=lambda group: -sum(abs(u.effect) for u in group[1]))

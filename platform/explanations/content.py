@@ -36,7 +36,9 @@ class NamedUnit:
     answered: int
     terms: list[TermNaming]
     changed: str | None = None
-    """When one of its labels last changed, ISO 8601."""
+    """When one of its labels, or its consensus, last changed, ISO 8601."""
+    decided_by: str = ""
+    """Who settled its terms, and how, where they are a consensus."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class FindingUnit:
     """How many terms the unit's effect is split over."""
     experts: list[str]
     answered: int
+    decided_by: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -216,11 +217,17 @@ def snapshot(
                 )
                 for support in unit.terms
             ],
-            changed=changed[index].isoformat() if index in changed else None,
+            changed=_latest(changed.get(index), unit.decided),
+            decided_by=unit.decided_by,
         )
         for index, unit in sorted(terms.items())
     ]
     return Labels(digest=digest, units=units)
+
+
+def _latest(*times: datetime | None) -> str | None:
+    known = [time for time in times if time is not None]
+    return max(known).isoformat() if known else None
 
 
 def _ancestors(terms: Iterable[Term]) -> dict[int, list[str]]:

@@ -23,6 +23,7 @@ urlpatterns = [
     path("", include("dissections.urls")),
     path("", include("annotation.urls")),
     path("", include("annotation.reading.urls")),
+    path("", include("annotation.agreement.urls")),
     path("", include("explanations.urls")),
     path("", include("jobs.urls")),
     path("api/", include("unitscope.api")),

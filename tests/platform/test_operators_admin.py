@@ -6,6 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
+from annotation.agreement.consensus import accept_agreements
 from annotation.services import save_label
 from tests.platform.case_world import finished, world_with_cases
 
@@ -19,10 +20,12 @@ def test_every_list_and_every_row_opens_and_only_people_and_projects_can_be_chan
 ) -> None:
     world = world_with_cases(images=3)
     finished(world)
-    save_label(
-        user=world.people["expert1"], model=world.model, layer_name="layer4", unit_index=0,
-        recognisable="no",
-    )  # fmt: skip
+    for who in ("expert1", "expert2"):
+        save_label(
+            user=world.people[who], model=world.model, layer_name="layer4", unit_index=0,
+            recognisable="no",
+        )  # fmt: skip
+    accept_agreements(user=world.people["admin"], model=world.model, layer_name="layer4")
     client.force_login(User.objects.create_superuser("operator"))
     registered = [m for m in admin.site._registry if m._meta.app_label in OURS]
     assert {m._meta.app_label for m in registered} == OURS
