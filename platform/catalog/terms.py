@@ -1,6 +1,10 @@
-"""Finding a term of a vocabulary by what people type."""
+"""Finding the terms of a vocabulary by what people type, and of a project by their codes."""
 
-from catalog.models import Term, Vocabulary
+from collections.abc import Collection
+
+from django.db.models import Q
+
+from catalog.models import Project, Term, Vocabulary
 
 
 def search_terms(vocabulary: Vocabulary, text: str, limit: int = 12) -> list[Term]:
@@ -17,6 +21,26 @@ def search_terms(vocabulary: Vocabulary, text: str, limit: int = 12) -> list[Ter
     ]
     ranked.sort(key=lambda entry: entry[:2])
     return [term for _, _, term in ranked[:limit]]
+
+
+def terms_by_code(project: Project, codes: Collection[str]) -> dict[str, Term]:
+    """The project's terms with these codes.
+
+    Where its present vocabulary lacks a code: the term of another vocabulary that it may use, so
+    that labels stay what they were after the project has changed its vocabulary.
+    """
+    usable = Term.objects.filter(
+        Q(vocabulary__owner=None) | Q(vocabulary__owner=project), code__in=codes
+    ).select_related("vocabulary")
+    best_last = sorted(
+        usable,
+        key=lambda term: (
+            term.vocabulary_id == project.vocabulary_id,
+            term.vocabulary.owner_id is not None,
+            term.pk,
+        ),
+    )
+    return {term.code: term for term in best_last}
 
 
 def _match_rank(term: Term, words: list[str]) -> int | None:
