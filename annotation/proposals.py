@@ -1,11 +1,9 @@
 """Terms that experts miss: proposing them on a unit, and deciding on them."""
 
-from collections.abc import Sequence
-
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import Role, User
 from annotation.models import Label, TermProposal
 from annotation.moving import use_vocabulary
 from annotation.services import LabelError, save_label
@@ -19,6 +17,7 @@ from catalog.vocabularies.entries import (
 )
 from catalog.vocabulary_services import add_term, copy_vocabulary
 
+DECIDERS = (Role.ADMIN, Role.ADJUDICATOR)
 TEXT_CHARACTERS = 2000
 TAKES_TERMS = ("", Label.Recognisable.YES)
 
@@ -158,7 +157,7 @@ def _open(proposal: TermProposal) -> TermProposal:
 
 def _give(proposal: TermProposal, term: Term, user: User) -> int:
     """Approve all open proposals of the name; each label gets the term through its history."""
-    same: Sequence[TermProposal] = proposal.project.term_proposals.select_for_update().filter(
+    same = proposal.project.term_proposals.select_for_update().filter(
         state=TermProposal.State.OPEN, name__iexact=proposal.name
     )
     given = 0

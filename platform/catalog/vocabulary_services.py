@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.db import transaction
 from django.utils.text import slugify
@@ -42,7 +42,7 @@ def copy_vocabulary(*, project: Project, source: Vocabulary, user: User | None) 
     content = content_of(source)
     own = Vocabulary.objects.create(
         slug=_free_slug(project, source.slug),
-        name=source.name,
+        name=_free_name(project, source.name),
         version=source.version,
         source=source.source,
         owner=project,
@@ -61,7 +61,9 @@ def create_vocabulary(*, project: Project, name: str, content: Content | None = 
     """
     name = short(name or (content.name if content else ""), "name for the vocabulary", 120)
     if project.own_vocabularies.filter(name__iexact=name).exists():
-        raise VocabularyError(f"This project already has a vocabulary “{name}”. Choose another name.")
+        raise VocabularyError(
+            f"This project already has a vocabulary “{name}”. Choose another name."
+        )
     own = Vocabulary.objects.create(
         slug=_free_slug(project, slugify(name) or "terms"),
         name=name,
@@ -321,14 +323,18 @@ def _fill(
     term.parent = parent
     if not term.retired:
         _check_name(term, others)
-    parents = {other.code: other.parent and other.parent.code for other in others}
-    if circle := circle_of(term.code, {**parents, term.code: parent and parent.code}):
+    codes = {other.pk: other.code for other in others}
+    parents = {other.code: codes.get(other.parent_id or 0) for other in others}
+    parents |= {term.code: parent.code if parent else None}
+    # A new term has no primary key yet, and no children.
+    parents |= {other.code: term.code for other in others if term.pk and other.parent_id == term.pk}
+    if circle := circle_of(term.code, parents):
         raise VocabularyError(
             f"“{term.name}” cannot be a kind of itself: {' → '.join([*circle, term.code])}."
         )
 
 
-def _check_name(term: Term, others: Sequence[Term]) -> None:
+def _check_name(term: Term, others: Iterable[Term]) -> None:
     for other in others:
         if not other.retired and folded(other.name) == folded(term.name):
             raise VocabularyError(
@@ -352,6 +358,12 @@ def _free_slug(project: Project, wanted: str) -> str:
     taken = set(Vocabulary.objects.filter(slug__startswith=stem).values_list("slug", flat=True))
     numbered = (f"{stem}-{number}" for number in range(2, 999))
     return next(slug for slug in (stem, *numbered) if slug not in taken)
+
+
+def _free_name(project: Project, wanted: str) -> str:
+    taken = set(project.own_vocabularies.values_list("name", flat=True))
+    numbered = (f"{wanted[:114]} {number}" for number in range(2, 999))
+    return next(name for name in (wanted, *numbered) if name not in taken)
 
 
 def _free_code(others: Sequence[Term], name: str, parent: Term | None) -> str:

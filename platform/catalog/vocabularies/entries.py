@@ -227,10 +227,14 @@ def _mappings(value: Any) -> tuple[OldName, ...]:
     mappings = []
     for item in value:
         parts = item if isinstance(item, Mapping) else {}
-        if set(parts) != set(MAPPING_LENGTHS) or not all(isinstance(p, str) for p in parts.values()):
+        if set(parts) != set(MAPPING_LENGTHS) or not all(
+            isinstance(p, str) for p in parts.values()
+        ):
             raise VocabularyError("Each mapping needs the texts “system”, “field” and “value”.")
         mappings.append(
-            OldName(**{key: short(parts[key], key, limit) for key, limit in MAPPING_LENGTHS.items()})
+            OldName(
+                **{key: short(parts[key], key, limit) for key, limit in MAPPING_LENGTHS.items()}
+            )
         )
     return tuple(sorted(set(mappings)))
 

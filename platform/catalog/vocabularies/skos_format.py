@@ -95,7 +95,7 @@ def read(text: str, syntax: Syntax) -> Content:
     except PARSER_ERRORS as error:
         name = "RDF/XML" if syntax == "xml" else "Turtle"
         raise VocabularyError(f"This is not sound {name}: {error}") from error
-    concepts = sorted(set(graph.subjects(RDF.type, SKOS.Concept)))
+    concepts = sorted(set(graph.subjects(RDF.type, SKOS.Concept)), key=str)
     if not concepts:
         raise VocabularyError("The file has no skos:Concept.")
     return Content(**_head(graph), terms=checked_terms(_stated(graph, concepts)))
@@ -148,7 +148,7 @@ def _refuse_document_types(text: str) -> None:
 
 
 def _head(graph: Graph) -> dict[str, str]:
-    schemes = sorted(set(graph.subjects(RDF.type, SKOS.ConceptScheme)))
+    schemes = sorted(set(graph.subjects(RDF.type, SKOS.ConceptScheme)), key=str)
     if len(schemes) > 1:
         raise VocabularyError(
             f"The file has {len(schemes)} concept schemes; export one of them by itself."
@@ -181,7 +181,9 @@ def _stated(graph: Graph, concepts: list[Node]) -> list[Stated]:
             or _text(graph, concept, SKOS.scopeNote),
             "parent": None if parent is None else codes.get(parent, str(parent)),
             "synonyms": sorted(str(node) for node in graph.objects(concept, SKOS.altLabel)),
-            "mappings": [_mapping(graph_text) for graph_text in graph.objects(concept, OWN.mapping)],
+            "mappings": [
+                _mapping(graph_text) for graph_text in graph.objects(concept, OWN.mapping)
+            ],
             "retired": any(_is_true(node) for node in graph.objects(concept, OWL.deprecated)),
             **{key: _text(graph, concept, iri) for key, iri in OWN_TEXTS.items()},
         }
