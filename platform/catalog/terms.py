@@ -7,12 +7,15 @@ from django.db.models import Q
 from catalog.models import Project, Term, Vocabulary
 
 
-def search_terms(vocabulary: Vocabulary, text: str, limit: int = 12) -> list[Term]:
+def search_terms(
+    vocabulary: Vocabulary, text: str, limit: int = 12, *, retired: bool = False
+) -> list[Term]:
     """Terms whose name, synonym or code matches every word of `text`, best match first.
 
-    Without text: the first terms in the order of the vocabulary.
+    Without text: the first terms in the order of the vocabulary. With `retired`: only the terms
+    that have been retired, in place of those in use.
     """
-    terms = vocabulary.terms.filter(retired=False).select_related("parent")
+    terms = vocabulary.terms.filter(retired=retired).select_related("parent")
     words = text.lower().split()
     ranked = [
         (rank, term.position, term)

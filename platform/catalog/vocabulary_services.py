@@ -109,7 +109,7 @@ def add_term(
     synonyms: Sequence[str] = (),
     help_text: str = "",
 ) -> Term:
-    """Add a term behind its parent's other children; a code is made of the name where none is given.
+    """Add a term behind its parent's other children; without a code, one is made of the name.
 
     Raises:
         VocabularyError: a shipped vocabulary, an empty, overlong or repeated name or code, a parent

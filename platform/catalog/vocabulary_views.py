@@ -91,9 +91,7 @@ def copy(request: MemberRequest, slug: str) -> HttpResponse:
         return redirect("vocabulary", slug)
     own = services.copy_vocabulary(project=project, source=project.vocabulary, user=request.user)
     found = moving.use_vocabulary(project=project, vocabulary=own)
-    messages.success(
-        request, f"This project now has its own copy. {found.labels} labels went over to it."
-    )
+    messages.success(request, f"This project now has its own copy. {_fit_in_words(found)}".strip())
     return redirect("vocabulary", slug)
 
 
@@ -302,7 +300,7 @@ def _change_state(term: Term, action: str) -> str:
 
 def _fit_in_words(found: moving.Fit) -> str:
     if not found.unfit_labels:
-        return f"All {found.labels} labels with terms fit it." if found.labels else ""
+        return f"It has the terms of all labels ({found.labels})." if found.labels else ""
     return (
         f"{found.unfit_labels} of {found.labels} labels keep terms that it lacks: "
         f"{', '.join(found.missing[:8])}{'…' if len(found.missing) > 8 else ''}."
