@@ -165,8 +165,8 @@ def test_a_file_becomes_a_new_vocabulary_and_the_old_one_can_be_chosen_again(
     shared = world.project.vocabulary
     file = {"file": upload("code,name\nmass,Lump\n")}
     assert "Give the new one a name" in admin.post(f"{HOME}import/", file).content.decode()
-    file = {"file": upload("code,name\nmass,Lump\n"), "name": "Mine"}
-    page = admin.post(f"{HOME}import/", file)
+    named: dict[str, Any] = {"file": upload("code,name\nmass,Lump\n"), "name": "Mine"}
+    page = admin.post(f"{HOME}import/", named)
     done = admin.post(f"{HOME}import/", page.context["form"].initial, follow=True)
     html = done.content.decode()
     assert "1 of 1 labels keep terms that it lacks: Vessel" in html
