@@ -14,7 +14,6 @@ from annotation import proposals as services
 from annotation.models import Label, TermProposal
 from annotation.proposal_forms import ApproveForm, DeclineForm, PointForm, ProposalForm
 from annotation.proposals import DECIDERS, ProposalError
-from annotation.services import save_label
 from annotation.views import SAVED_HEADER
 from catalog.models import Project
 from catalog.vocabularies.entries import VocabularyError
@@ -39,7 +38,9 @@ def unit_propose(
     )
 
 
-def propose_from_request(request: MemberRequest, project: Project, unit: Unit) -> HttpResponse:
+def propose_from_request(
+    request: MemberRequest, project: Project, unit: Unit, *, occasion: int = 0
+) -> HttpResponse:
     """The dialog that proposes a term for the user's label of a unit (GET with ?name=), and the
     list of the label's proposals once it is sent.
 
@@ -50,11 +51,12 @@ def propose_from_request(request: MemberRequest, project: Project, unit: Unit) -
     )
     if request.method == "POST" and form.is_valid():
         try:
-            label = save_label(
-                user=request.user,
+            label, _ = Label.with_repeats.get_or_create(
+                author=request.user,
                 model=unit.layer.dissection.model,
                 layer_name=unit.layer.name,
                 unit_index=unit.index,
+                occasion=occasion,
             )
             services.propose_term(
                 user=request.user, project=project, label=label, **form.cleaned_data
