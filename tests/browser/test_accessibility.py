@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
+from django.test.testcases import LiveServerThread, _StaticFilesHandler
 from playwright.sync_api import Browser, Page, ViewportSize, expect
-from pytest_django.live_server_helper import LiveServer
 
 from annotation.models import TermProposal
 from tests.platform.routes import PAGES, Route
@@ -24,15 +24,30 @@ REFUSED = 400
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch, live_server: LiveServer) -> Stage:
+def served(transactional_db: None) -> Iterator[str]:
+    """The address of a server on the test database. It serves the collected static files, whose
+    names hold hashes, which pytest-django's own server does not know.
+    """
+    server = LiveServerThread("127.0.0.1", _StaticFilesHandler)
+    server.daemon = True
+    server.start()
+    server.is_ready.wait()
+    if server.error:
+        raise server.error
+    yield f"http://127.0.0.1:{server.port}"
+    server.terminate()
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch, served: str) -> Stage:
     # Playwright's event loop runs in this thread, where Django would refuse its database.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     return build_stage()
 
 
 @pytest.fixture
-def window(browser: Browser, live_server: LiveServer) -> Iterator[Page]:
-    context = browser.new_context(base_url=live_server.url, viewport=DESKTOP)
+def window(browser: Browser, served: str) -> Iterator[Page]:
+    context = browser.new_context(base_url=served, viewport=DESKTOP)
     context.set_default_timeout(30_000)
     yield context.new_page()
     context.close()
@@ -75,7 +90,6 @@ def overflow(page: Page, size: ViewportSize) -> list[str]:
     )
 
 
-@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("person", ["admin", "expert", "anonymous"])
 def test_no_page_has_a_serious_violation(
@@ -100,7 +114,6 @@ def test_no_page_has_a_serious_violation(
     assert not found, "\n".join(f"{key}: {texts}" for key, texts in found.items())
 
 
-@pytest.mark.django_db(transaction=True)
 def test_axe_and_the_ruler_notice_what_is_wrong(stage: Stage, window: Page) -> None:
     """The control: a page made worse on purpose is found out."""
     window.goto("/login/")
@@ -116,7 +129,6 @@ def test_axe_and_the_ruler_notice_what_is_wrong(stage: Stage, window: Page) -> N
     assert overflow(window, ZOOMED)
 
 
-@pytest.mark.django_db(transaction=True)
 def test_an_expert_proposes_a_missing_term_by_keyboard_without_leaving_the_unit(
     stage: Stage, window: Page
 ) -> None:
