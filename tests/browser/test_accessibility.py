@@ -54,11 +54,16 @@ def window(browser: Browser, served: str) -> Iterator[Page]:
 
 
 def sign_in(page: Page, stage: Stage, person: str) -> None:
-    cookie = {"name": settings.SESSION_COOKIE_NAME, "value": stage.session(person)}
-    address = page.context.new_page()
-    address.goto("/healthz")
-    page.context.add_cookies([{**cookie, "url": address.url}])  # type: ignore[list-item]
-    address.close()
+    page.context.add_cookies(
+        [
+            {
+                "name": settings.SESSION_COOKIE_NAME,
+                "value": stage.session(person),
+                "domain": "127.0.0.1",
+                "path": "/",
+            }
+        ]
+    )
 
 
 def pages_of(person: str) -> list[Route]:
