@@ -12,6 +12,7 @@ from annotation import questions
 from annotation.errors import LabelError
 from annotation.models import Label, LabelRevision
 from catalog.models import Term, TrainedModel
+from catalog.terms import terms_by_code
 from dissections.models import Unit
 
 State = dict[str, Any]
@@ -191,14 +192,17 @@ def _arrived_before(label: Label, sent: str) -> bool:
 
 
 def _terms(model: TrainedModel, codes: Sequence[str], *, already: Sequence[str]) -> list[Term]:
+    """The terms of the codes; those that the label has `already` may be retired or replaced."""
     vocabulary = model.project.vocabulary
-    terms = {term.code: term for term in vocabulary.terms.filter(code__in=codes)}
+    terms = terms_by_code(model.project, codes)
     for code in codes:
-        if code not in terms:
+        if code in terms and code in already:
+            continue
+        if code not in terms or terms[code].vocabulary_id != vocabulary.pk:
             raise LabelError(
                 f"“{code}” is not a term of {vocabulary}. Choose one from the list of terms."
             )
-        if terms[code].retired and code not in already:
+        if terms[code].retired:
             raise LabelError(
                 f"“{terms[code].name}” has been retired from {vocabulary}. Choose another term."
             )
@@ -220,7 +224,7 @@ def _restore(label: Label, state: State) -> None:
         label.question_set = label.model.project.question_sets.get(number=number)
     label.save()
     codes = [term["code"] for term in state["terms"]]
-    label.terms.set(label.model.project.vocabulary.terms.filter(code__in=codes))
+    label.terms.set(terms_by_code(label.model.project, codes).values())
 
 
 def _add_revision(

@@ -2,6 +2,8 @@ from typing import Any
 
 import django_filters
 from django.db.models import Count, Prefetch, Q, QuerySet, prefetch_related_objects
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
@@ -21,16 +23,22 @@ from catalog.models import (
     TermMapping,
     TrainedModel,
     Vocabulary,
+    VocabularyRelease,
 )
 from catalog.terms import search_terms
+from catalog.vocabularies.entries import MAX_TERMS
+from catalog.vocabularies.exchange import FORMATS
+from catalog.vocabulary_selectors import NOW
+from catalog.vocabulary_views import exported
 
 
 class VocabularySerializer(serializers.ModelSerializer):
+    owner = named_by("slug")
     term_count = serializers.IntegerField(read_only=True, help_text="Terms in use.")
 
     class Meta:
         model = Vocabulary
-        fields = ["id", "slug", "version", "name", "source", "term_count"]
+        fields = ["id", "slug", "version", "name", "source", "owner", "term_count"]
         read_only_fields = fields
 
 
@@ -49,26 +57,41 @@ class TermSerializer(serializers.ModelSerializer):
         model = Term
         fields = [
             "code", "code_system", "name", "phrase", "category", "parent", "synonyms",
-            "help_text", "mappings",
+            "help_text", "retired", "mappings",
         ]  # fmt: skip
         read_only_fields = fields
 
 
-class VocabularyViewSet(viewsets.ReadOnlyModelViewSet):
-    """The vocabularies of your projects."""
+class VocabularyReleaseSerializer(serializers.ModelSerializer):
+    created_by = named_by("username")
 
-    queryset = Vocabulary.objects.annotate(
-        term_count=Count("terms", filter=Q(terms__retired=False))
-    ).order_by("name", "version")
+    class Meta:
+        model = VocabularyRelease
+        fields = ["version", "note", "created", "created_by"]
+        read_only_fields = fields
+
+
+class VocabularyViewSet(viewsets.ReadOnlyModelViewSet):
+    """The vocabularies that your projects use or own."""
+
+    queryset = (
+        Vocabulary.objects.select_related("owner")
+        .annotate(term_count=Count("terms", filter=Q(terms__retired=False)))
+        .order_by("name", "version", "pk")
+    )
     serializer_class = VocabularySerializer
 
     def get_queryset(self) -> QuerySet[Vocabulary]:
-        used = visible_projects(self.request.user).values("vocabulary")
-        return super().get_queryset().filter(pk__in=used)
+        projects = visible_projects(self.request.user)
+        mine = Q(pk__in=projects.values("vocabulary")) | Q(owner__in=projects.values("pk"))
+        return super().get_queryset().filter(mine)
 
     @extend_schema(
         parameters=[
-            OpenApiParameter("q", str, description="Words of a name, synonym, category or code.")
+            OpenApiParameter("q", str, description="Words of a name, synonym, category or code."),
+            OpenApiParameter(
+                "retired", bool, description="True: the retired terms that labels may still have."
+            ),
         ],
         responses=TermSerializer(many=True),
         filters=False,
@@ -78,9 +101,31 @@ class VocabularyViewSet(viewsets.ReadOnlyModelViewSet):
         """Terms in use, the best match of `q` first; all of them without `q`."""
         vocabulary: Any = self.get_object()
         text = request.query_params.get("q", "")
-        found = search_terms(vocabulary, text, limit=vocabulary.term_count)
+        retired = request.query_params.get("retired", "").lower() == "true"
+        found = search_terms(vocabulary, text, limit=MAX_TERMS, retired=retired)
         prefetch_related_objects(found, "mappings")
         return Response(TermSerializer(found, many=True).data)
+
+    @extend_schema(responses=VocabularyReleaseSerializer(many=True), filters=False)
+    @action(detail=True, pagination_class=None)
+    def releases(self, request: Request, pk: str) -> Response:
+        """The releases, latest first; `export` gives their terms."""
+        found = self.get_object().releases.select_related("created_by")
+        return Response(VocabularyReleaseSerializer(found, many=True).data)
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("as", str, enum=list(FORMATS), description="Default: json."),
+            OpenApiParameter("release", str, description="A version; without it the state now."),
+        ],
+        responses={(200, entry.media_type): OpenApiTypes.STR for entry in FORMATS.values()},
+        filters=False,
+    )
+    @action(detail=True, pagination_class=None)
+    def export(self, request: Request, pk: str) -> HttpResponse:
+        """The vocabulary as a file, retired terms included; importing it gives it back."""
+        key = request.query_params.get("as", "json")
+        return exported(self.get_object(), key, request.query_params.get("release", NOW))
 
 
 class ProjectSerializer(serializers.ModelSerializer):

@@ -1,6 +1,4 @@
-"""The catalogue of a project and its vocabulary, and the forms that bring something in."""
-
-from itertools import groupby
+"""The catalogue of a project, and the forms that bring something in."""
 
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -11,7 +9,6 @@ from accounts.requests import MemberRequest
 from catalog import selectors
 from catalog.forms import AddDatasetForm, AddModelForm
 from catalog.models import ImportState
-from catalog.terms import search_terms
 from jobs.forms import require_form, sent, start_from_form
 from jobs.models import Job
 
@@ -46,21 +43,3 @@ def dataset_add(request: MemberRequest, slug: str) -> HttpResponse:
     project = get_project(request.user, slug, *ADMINS)
     form = AddDatasetForm(*sent(request), project=project)
     return start_from_form(request, project, form, "catalog/dataset_add.html")
-
-
-@require_safe
-def vocabulary(request: MemberRequest, slug: str) -> HttpResponse:
-    project = get_project(request.user, slug)
-    query = request.GET.get("q", "").strip()
-    found = search_terms(project.vocabulary, query, limit=project.vocabulary.terms.count())
-    terms = sorted(found, key=lambda term: term.position)
-    context = {
-        "project": project,
-        "query": query,
-        "term_count": len(terms),
-        "categories": [
-            (category, list(group))
-            for category, group in groupby(terms, key=lambda term: term.category)
-        ],
-    }
-    return render(request, "catalog/vocabulary.html", context)

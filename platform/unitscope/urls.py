@@ -20,6 +20,7 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("p/<slug:slug>/", project_home, name="project"),
     path("", include("catalog.urls")),
+    path("", include("annotation.proposal_urls")),
     path("", include("dissections.urls")),
     path("", include("annotation.urls")),
     path("", include("annotation.reading.urls")),

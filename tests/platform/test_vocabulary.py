@@ -1,7 +1,7 @@
 """The vocabularies that ship, and what a faulty file does."""
 
-import copy
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from analysis.phantoms import CONCEPTS
 from catalog import vocabularies
 from catalog.models import Term
 from catalog.selectors import mapped_terms
-from catalog.vocabularies import VocabularyError
+from catalog.vocabularies import VocabularyError, json_format
 
 CODES = [
     "composition.almost-entirely-fatty", "composition.scattered-fibroglandular",
@@ -101,26 +101,34 @@ def test_a_term_that_returns_is_no_longer_retired() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda v: v["terms"].append(copy.copy(v["terms"][0])), "code occurs more than once: a"),
-        (lambda v: v["terms"][0].update(parent="b"), "“a” has the parent “b”"),
+        (lambda v: v["terms"].append(v["terms"][0] | {"name": "c"}), "“a” is already used: Term 1"),
+        (lambda v: v["terms"][1].update(name="A"), "name “A” is already used: Term 1"),
+        (lambda v: v["terms"][1].update(name=" "), "Term 2 (“b”): Give a name"),
         (lambda v: v["terms"][1].update(parent="zz"), "“b” has the parent “zz”"),
-        (lambda v: v["terms"][1].pop("phrase"), "Term “b” lacks 'phrase'"),
-        (lambda v: v.pop("version"), "lacks the field 'version'"),
+        (
+            lambda v: [t.update(parent=p) for t, p in zip(v["terms"], "ba", strict=True)],
+            "circle: b → a",
+        ),
+        (lambda v: v["terms"][1].update(synonyms="x"), "must be a list of texts"),
+        (lambda v: v["terms"][1].update(help=["x"]), "“help_text” must be text"),
+        (lambda v: v["terms"][1].update(name="x\ud800"), "control character U+D800"),
+        (lambda v: v["terms"][1].update(colour="red"), "no field colour"),
+        (lambda v: v.pop("terms"), "a list “terms”"),
         (
             lambda v: [
                 term.update(mappings=[{"system": "D", "field": "f", "value": "x"}])
                 for term in v["terms"]
             ],
-            "mapping occurs more than once",
+            "D f=x is already mapped: Term 1",
         ),
     ],
 )
 def test_a_faulty_file_is_refused_with_the_entry_at_fault(change: Any, message: str) -> None:
     content = json.loads(json.dumps(small()))
     change(content)
-    with pytest.raises(VocabularyError, match=message):
-        vocabularies.parse(content)
-    assert vocabularies.parse(small()).slug == "s"
+    with pytest.raises(VocabularyError, match=re.escape(message)):
+        json_format.from_dict(content)
+    assert json_format.from_dict(small()).slug == "s"
 
 
 def test_an_unknown_vocabulary_names_those_that_ship() -> None:

@@ -1,6 +1,7 @@
 // A text field with a list of options that the server filters (ARIA combobox with a listbox).
 // Its hx-get fills the list named by aria-controls. It sends "combobox:choose" with {code, name},
-// and "combobox:erase" for Backspace in an empty field.
+// "combobox:erase" for Backspace in an empty field, and "combobox:propose" with {name} where the
+// chosen option offers to propose what was typed.
 
 function combobox(input) {
   const list = document.getElementById(input.getAttribute("aria-controls"));
@@ -28,7 +29,12 @@ function combobox(input) {
   }
 
   function choose(option) {
-    const { code, name } = option.dataset;
+    const { code, name, propose } = option.dataset;
+    if (propose) {
+      setOpen(false);
+      input.dispatchEvent(new CustomEvent("combobox:propose", { bubbles: true, detail: { name: propose } }));
+      return;
+    }
     input.value = "";
     fresh = false;
     setOpen(false);
