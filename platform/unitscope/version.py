@@ -20,7 +20,7 @@ class CodeVersion:
 
 @cache
 def code_version() -> CodeVersion:
-    """The version of the running code. UNITSCOPE_COMMIT names the commit in an image without git."""
+    """The version of the running code; UNITSCOPE_COMMIT names the commit outside a repository."""
     project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text())["project"]
     return CodeVersion(project["version"], settings.COMMIT or _checked_out())
 

@@ -8,11 +8,11 @@
 | DCM | http://dicom.nema.org/resources/ontology/DCM | DCM | codes of PS3.16 annex D |
 | any other, BI-RADS too | urn:unitscope:vocabulary:<slug> | 99UNITSCOPE | Unitscope's own |
 
-The ACR publishes no codes for the descriptors of the BI-RADS lexicon (DICOM's designator BI stands for
-assessment categories and such), so the shipped vocabulary has its own codes, like
-"mass.margin.spiculated", and the coding says so; what they mean follows from the code system's version,
-which is the vocabulary's version, and the display text. The slug of a vocabulary that a project owns is
-preceded by the project's. Sources: HL7 Terminology (terminology.hl7.org), DICOM PS3.16 section 8.
+The terms of the shipped BI-RADS vocabulary carry Unitscope's own codes, like
+"mass.margin.spiculated", and none that the ACR or DICOM (designator BI) assigned, so they are not
+coded as if they did. What an own code means follows from the version, which is the vocabulary's,
+and the display text; the slug of a vocabulary that a project owns is preceded by the project's.
+Sources: HL7 Terminology (terminology.hl7.org), DICOM PS3.16 section 8.
 """
 
 import re

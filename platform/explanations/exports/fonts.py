@@ -1,4 +1,4 @@
-"""The type of the PDF report: a font that is embedded, and what stands in where it has no letter."""
+"""The type of the PDF report: an embedded font, and what stands in where it has no letter."""
 
 import re
 from functools import cache

@@ -27,6 +27,7 @@ from explanations.exports.figures import Bar, Swatch, check_plot
 from explanations.exports.fonts import BOLD, TEXT, marked_up, register_fonts
 from explanations.exports.page import MARGIN, NumberedPages
 from explanations.exports.record import Material, Record
+from explanations.pages import SMALL_SHARE
 from explanations.wording import listing, number, percent, signed
 
 WIDTH = A4[0] - 2 * MARGIN
@@ -273,7 +274,10 @@ def _findings(content: Content) -> list[Flowable]:
                 ("NOSPLIT", (0, len(rows)), (-1, len(rows) + 1)),
             ]
             rows.append([_text(f"Evidence {words} {content.target_name}", STRONG)])
-            rows += [_finding_row(content, finding) for finding in side.findings]
+            large, small = _by_size(side.findings)
+            rows += [_finding_row(content, finding) for finding in large]
+            if small:
+                rows.append(_small_row(small))
     table = Table(
         rows,
         colWidths=[5 * mm, 62 * mm, 22 * mm, 15 * mm, 24 * mm, WIDTH - 128 * mm],
@@ -283,8 +287,8 @@ def _findings(content: Content) -> list[Flowable]:
     return [
         _text("Findings", HEADING),
         _text(
-            "What experts named the units that moved this prediction. Share: of all evidence on its "
-            f"side. Score: its part of the score (logit) of {content.target_name}.",
+            "What experts named the units that moved this prediction. Share: of all evidence on "
+            f"its side. Score: its part of the score (logit) of {content.target_name}.",
             SMALL,
         ),
         Spacer(0, 3),
@@ -304,6 +308,22 @@ def _finding_row(content: Content, finding: Finding) -> list[Any]:
         _text(signed(finding.effect), RIGHT),
         _text(", ".join(content.unit_label(unit.index) for unit in finding.units), CELL),
         _text(listing(experts), CELL),
+    ]
+
+
+def _by_size(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """The findings that get a line each, the first in any case, and the others."""
+    small = [finding for finding in findings[1:] if finding.share < SMALL_SHARE]
+    return [finding for finding in findings if finding not in small], small
+
+
+def _small_row(findings: Sequence[Finding]) -> list[Any]:
+    names = listing([finding.name for finding in findings])
+    return [
+        "",
+        [_text(number(len(findings), "smaller finding"), CELL), _text(names, SMALL)],
+        _text(percent(sum(finding.share for finding in findings)), RIGHT),
+        _text(signed(sum(finding.effect for finding in findings)), RIGHT),
     ]
 
 
@@ -377,8 +397,8 @@ def _how_checked(content: Content, check: Removal) -> str:
     units = number(len(check.units), "named unit")
     was = "was" if len(check.units) == 1 else "were"
     words = (
-        f"The {units} of the layer {was} set to zero in the model, and the image was run through it "
-        "again. "
+        f"The {units} of the layer {was} set to zero in the model, and the image was run through "
+        "it again. "
     )
     if check.random_after:
         sets = number(len(check.random_after), "random set")
@@ -389,8 +409,8 @@ def _how_checked(content: Content, check: Removal) -> str:
             words += f", on average {check.random_activation:.0%} as active as the named ones"
         words += ". "
     return (
-        f"{words}The check supports the explanation where the probability falls and no more than 5 % "
-        f"of the sets lower it as much. {check.note}".strip()
+        f"{words}The check supports the explanation where the probability falls and no more than "
+        f"5 % of the sets lower it as much. {check.note}".strip()
     )
 
 
@@ -420,8 +440,9 @@ def _provenance(record: Record) -> list[Flowable]:
         style=[*PLAIN, ("LINEABOVE", (0, 0), (-1, 0), 0.6, LINE)],
     )
     words = (
-        "This report says what a model’s prediction rests on. A finding is what experts named units "
-        "of the model, not a statement that it is present in the patient; the report is no diagnosis."
+        "This report says what a model’s prediction rests on. A finding is what experts named "
+        "units of the model, not a statement that it is present in the patient; the report is no "
+        "diagnosis."
     )
     return [
         KeepTogether(
@@ -432,8 +453,9 @@ def _provenance(record: Record) -> list[Flowable]:
 
 def _footer(record: Record) -> str:
     return (
-        f"{record.image.name} · patient {record.image.patient} · {record.software.name} "
-        f"{record.software.version} · model {record.model.sha256[:10]} · record {record.digest[:10]}"
+        f"{record.image.name} · patient {record.image.patient} · "
+        f"{record.software.name} {record.software.version} · "
+        f"model {record.model.sha256[:10]} · record {record.digest[:10]}"
     )
 
 

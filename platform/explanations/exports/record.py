@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from pathlib import PurePath
 from typing import Literal
 
 import numpy as np
@@ -77,7 +78,7 @@ class DissectionRecord:
 
 @dataclass(frozen=True)
 class VocabularyRecord:
-    """The vocabulary that the experts chose terms from; `owner` edits it where it is no shipped one."""
+    """The vocabulary that the experts chose terms from; `owner` is the project that edits it."""
 
     slug: str
     version: str
@@ -122,17 +123,18 @@ class Record:
 
 @dataclass(frozen=True)
 class Material:
-    """What an export is made of: the record, the bytes of the image file, and the finding's maps by
-    key, each [h, w] with maximum 1."""
+    """What an export is made of: the record, the image's file, and the findings' maps by key, each
+    [h, w] with maximum 1. `suffix` (".dcm") is that of the file's name."""
 
     record: Record
     image: bytes
+    suffix: str
     maps: Mapping[str, NDArray[np.float16]]
 
     @cached_property
     def pixels(self) -> NDArray[np.float32]:
         """The image in [0, 1], [H, W] or [H, W, 3]."""
-        return read_image(io.BytesIO(self.image))
+        return read_image(io.BytesIO(self.image), suffix=self.suffix)
 
 
 def record_of(explanation: Explanation, content: Content) -> Record:
@@ -184,11 +186,12 @@ def material_of(explanation: Explanation, record: Record) -> Material:
     Raises:
         OSError: a stored file cannot be read.
     """
-    with explanation.case.image.file.open("rb") as stream:
+    file = explanation.case.image.file
+    with file.open("rb") as stream:
         image = stream.read()
     with explanation.maps.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
         maps = {name: archive[name] for name in archive.files}
-    return Material(record, image, maps)
+    return Material(record, image, PurePath(file.name).suffix, maps)
 
 
 def _moment(time: datetime | None) -> str:
