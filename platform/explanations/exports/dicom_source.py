@@ -87,7 +87,8 @@ def common_elements(record: Record, description: str) -> dict[str, Any]:
 
 
 def fix_time(dataset: Dataset, record: Record) -> None:
-    """Date the object as the explanation: highdicom notes the time of writing."""
+    """Date the object as the explanation, where highdicom noted the time of writing."""
+    _forget_writing(dataset)
     dataset.InstanceCreationDate = f"{record.time:%Y%m%d}"
     dataset.InstanceCreationTime = f"{record.time:%H%M%S}"
     dataset.TimezoneOffsetFromUTC = f"{record.time:%z}"
@@ -138,17 +139,20 @@ def _wrapped(material: Material) -> Dataset:
         series_description=short(image.name),
         specific_character_set="ISO_IR 192",
     )
-    # highdicom wants to be told how the patient lies and notes the time of writing; neither the
-    # orientation nor when the image was taken is known.
-    for name in (
-        "InstanceCreationDate", "InstanceCreationTime", "DateOfSecondaryCapture",
-        "TimeOfSecondaryCapture",
-    ):  # fmt: skip
-        delattr(dataset, name)
+    # highdicom has to be told how the patient lies; neither that nor when the image was taken is
+    # known.
+    _forget_writing(dataset)
+    del dataset.DateOfSecondaryCapture, dataset.TimeOfSecondaryCapture
     for name in ("PatientOrientation", "ContentDate", "ContentTime"):
         if name in dataset:
             setattr(dataset, name, "")
     return dataset
+
+
+def _forget_writing(dataset: Dataset) -> None:
+    del dataset.InstanceCreationDate, dataset.InstanceCreationTime
+    for equipment in dataset.ContributingEquipmentSequence:
+        equipment.pop("ContributionDateTime", None)
 
 
 def _levels(material: Material) -> np.ndarray:
