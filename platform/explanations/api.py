@@ -1,8 +1,10 @@
 from typing import Any
 
 import django_filters
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -14,7 +16,10 @@ from catalog.models import Image, Split
 from dissections.models import Layer
 from explanations.blinding import own_answers, readable, unanswered_names, why_withheld
 from explanations.content import to_json
+from explanations.exports.forms import FORMS, Form
+from explanations.exports.views import export_response
 from explanations.models import Case, Explanation
+from explanations.selectors import finished_explanations
 from explanations.services import (
     ExplanationRequestError,
     content_of,
@@ -141,6 +146,10 @@ class RequestExplanationSerializer(serializers.Serializer):
     target = serializers.IntegerField(min_value=0, help_text="Index of the class to explain.")
 
 
+class ExportSerializer(serializers.Serializer):
+    form = serializers.ChoiceField([(form.value, info.title) for form, info in FORMS.items()])
+
+
 class ExplanationFilter(django_filters.FilterSet):
     project = django_filters.CharFilter("case__project__slug", label="Slug of the project.")
 
@@ -163,6 +172,30 @@ class ExplanationViewSet(
 
     def get_serializer_class(self) -> type[ExplanationSerializer]:
         return ExplanationSerializer if self.action == "list" else ExplanationDetailSerializer
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter(
+                "form", str, required=True, enum=[form.value for form in Form],
+                description="What to write: " + ", ".join(
+                    f"`{form}` {info.title} ({info.help})" for form, info in FORMS.items()
+                ),
+            )
+        ],
+        responses={
+            (200, "application/octet-stream"): OpenApiTypes.BINARY,
+            400: DetailSerializer, 403: DetailSerializer, 404: DetailSerializer,
+        },
+        filters=False,
+    )  # fmt: skip
+    @action(detail=True)
+    def export(self, request: Request, pk: str) -> HttpResponse:
+        """A finished explanation as a file; 403 says what its reader has to answer first."""
+        form = ExportSerializer(data=request.query_params)
+        form.is_valid(raise_exception=True)
+        user, asked = user_of(request), self.get_object()
+        finished = get_object_or_404(finished_explanations(asked.case.project), pk=asked.pk)
+        return export_response(request, user, finished, Form(form.validated_data["form"]))
 
     @extend_schema(
         request=RequestExplanationSerializer,

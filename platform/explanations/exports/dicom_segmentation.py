@@ -59,8 +59,15 @@ def segmentation(material: Material, source: Dataset) -> Segments | None:
         **common_elements(record, f"Findings: {record.content.target_name}"),
     )
     fix_time(dataset, record)
+    _name_dimensions(dataset, uid("dimensions", record.digest))
     numbers = {finding.key: number for number, finding in enumerate(placed, start=1)}
     return Segments(dataset, numbers)
+
+
+def _name_dimensions(dataset: Dataset, identifier: str) -> None:
+    """highdicom draws a new identifier of the frames' order for every object."""
+    for item in (*dataset.DimensionOrganizationSequence, *dataset.DimensionIndexSequence):
+        item.DimensionOrganizationUID = identifier
 
 
 def _description(record: Record, finding: Finding, number: int) -> SegmentDescription:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import PurePath
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,8 @@ from explanations.models import Explanation
 from explanations.wording import Narrative, narrate
 from unitscope.version import code_version
 
-FORMAT = "unitscope-explanation"
-VERSION = 1
+FORMAT: Final = "unitscope-explanation"
+VERSION: Final = 1
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def material_of(explanation: Explanation, record: Record) -> Material:
         image = stream.read()
     with explanation.maps.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
         maps = {name: archive[name] for name in archive.files}
-    return Material(record, image, PurePath(file.name).suffix, maps)
+    return Material(record, image, PurePath(str(file.name)).suffix, maps)
 
 
 def _moment(time: datetime | None) -> str:
