@@ -1,7 +1,7 @@
 """The explanation as a DICOM structured report: a measurement report after template TID 1500.
 
-Each finding is a group of measurements that refers to its segment. The prediction, the narrative
-and the causal check stand beside the groups, for which the extensible template leaves room.
+The prediction is a group of measurements, and so is each finding, which refers to its segment. The
+narrative and the causal check stand beside the groups, for which the template leaves room.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,8 @@ def structured_report(record: Record, source: Dataset, segments: Segments | None
         observation_context=_observer(record),
         procedure_reported=codes.SCT.Imaging,
         imaging_measurements=[
-            _finding(record, finding, source, segments) for finding in record.content.findings()
+            _prediction(record, source),
+            *(_finding(record, finding, source, segments) for finding in record.content.findings()),
         ],
         title=Code("126000", "DCM", "Imaging Measurement Report"),
         language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(
@@ -47,7 +48,6 @@ def structured_report(record: Record, source: Dataset, segments: Segments | None
     if record.narrative.warning:
         root.append(_words(codes.DCM.Comment, record.narrative.warning))
     root.append(_words(codes.DCM.Summary, record.narrative.text))
-    root.append(_prediction(record))
     if record.content.removal:
         root.append(_check(record, record.content.removal))
     report = sr.ComprehensiveSR(
@@ -93,11 +93,7 @@ def _finding(
         "finding_type": term_code(
             finding.code, finding.code_system, finding.name, record.vocabulary
         ),
-        "algorithm_id": sr.AlgorithmIdentification(
-            name=record.model.name,
-            version=record.model.sha256,
-            parameters=[f"layer={content.layer}", f"labels={record.labels_digest}"],
-        ),
+        "algorithm_id": _algorithm(record),
         "measurements": [
             sr.Measurement(
                 name=own_code("evidence-share", f"Share of the evidence {side}"),
@@ -122,14 +118,11 @@ def _finding(
     )
     if segments and finding.key in segments.numbers:
         group = sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-            referenced_segment=sr.ReferencedSegmentationFrame.from_segmentation(
-                segments.dataset, segment_number=segments.numbers[finding.key]
-            ),
+            referenced_segment=_segment(segments, segments.numbers[finding.key], source),
             **common,
         )
     else:
-        image = sr.SourceImageForMeasurementGroup.from_source_image(source)
-        group = sr.MeasurementsAndQualitativeEvaluations(source_images=[image], **common)
+        group = sr.MeasurementsAndQualitativeEvaluations(source_images=[_image(source)], **common)
     experts = sorted({name for unit in finding.units for name in unit.experts})
     units = [content.unit_label(unit.index) for unit in finding.units]
     items = group[0].ContentSequence
@@ -140,18 +133,51 @@ def _finding(
     return group
 
 
-def _prediction(record: Record) -> sr.ContainerContentItem:
+def _segment(segments: Segments, number: int, source: Dataset) -> sr.ReferencedSegmentationFrame:
+    return sr.ReferencedSegmentationFrame(
+        sop_class_uid=segments.dataset.SOPClassUID,
+        sop_instance_uid=segments.dataset.SOPInstanceUID,
+        frame_number=number,  # every segment has one frame, in their order
+        segment_number=number,
+        source_image=sr.SourceImageForSegmentation.from_source_image(source),
+    )
+
+
+def _image(source: Dataset) -> sr.SourceImageForMeasurementGroup:
+    return sr.SourceImageForMeasurementGroup.from_source_image(source)
+
+
+def _prediction(record: Record, source: Dataset) -> sr.MeasurementsAndQualitativeEvaluations:
     content = record.content
+    group = sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(
+            uid=uid("prediction", record.digest), identifier="prediction"
+        ),
+        finding_type=own_code("prediction", "Prediction"),
+        algorithm_id=_algorithm(record),
+        measurements=[
+            sr.Measurement(
+                name=own_code(f"class-{index}", f"Probability of {name}"),
+                value=round(100 * probability, 4),
+                unit=PERCENT,
+            )
+            for index, (name, probability) in enumerate(
+                zip(content.class_names, content.probabilities, strict=True)
+            )
+        ],
+        source_images=[_image(source)],
+    )
     predicted = content.class_names[content.predicted]
-    probabilities = [
-        _percent(own_code(f"class-{index}", f"Probability of {name}"), probability)
-        for index, (name, probability) in enumerate(
-            zip(content.class_names, content.probabilities, strict=True)
-        )
-    ]
-    return _container(
-        own_code("prediction", "Prediction"),
-        [_words(own_code("predicted-class", "Predicted class"), predicted), *probabilities],
+    words = _words(own_code("predicted-class", "Predicted class"), predicted)
+    group[0].ContentSequence.append(words)
+    return group
+
+
+def _algorithm(record: Record) -> sr.AlgorithmIdentification:
+    return sr.AlgorithmIdentification(
+        name=record.model.name,
+        version=record.model.sha256,
+        parameters=[f"layer={record.content.layer}", f"labels={record.labels_digest}"],
     )
 
 
