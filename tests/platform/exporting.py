@@ -80,7 +80,7 @@ def material(
         effects or EFFECTS,
         units,
         check=removal(names, **(check or {})),
-        picture=Explained(picture() / np.float32(255), "L", "MLO"),
+        picture=Explained((picture() / 255).astype(np.float32), "L", "MLO"),
         maps=unit_maps() if maps is None else maps,
     )
     file = png(picture(bits)) if image is None else image
