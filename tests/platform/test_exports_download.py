@@ -9,6 +9,7 @@ from django.core.files.base import ContentFile
 from django.test import Client
 from django.urls import reverse
 
+from annotation.services import save_label
 from explanations.models import Explanation
 from tests.platform.case_world import finished, first_case, name_unit, requested, world_with_cases
 from tests.platform.conftest import ApiClientOf
@@ -85,20 +86,30 @@ def test_experts_answer_first(world: World, explanation: Explanation, client: Cl
 
 
 def test_a_blinded_expert_exports_what_the_page_shows(world: World, client: Client) -> None:
-    """That a colleague looked at an unnamed unit is kept back, and the two files have two tags."""
-    name_unit(world, 5, terms=["mass"], who="expert2")
-    name_unit(world, 5, terms=["other.skin"], who="expert1")
-    name_unit(world, 5, terms=["other.vessel"], who="admin")
+    """That a colleague looked at an unnamed unit is kept back; the two files have two tags."""
+    save_label(
+        user=world.people["expert1"],
+        model=world.model,
+        layer_name="layer4",
+        unit_index=5,
+        recognisable="no",
+    )
     for unit in (0, 2):
         name_unit(world, unit, who="expert2")
     explanation = finished(world)
-    seen = {}
+    tags, looked = {}, {}
     for who in ("expert2", "clinician"):
         client.force_login(world.people[who])
         response = client.get(url(explanation))
-        seen[who] = (response["ETag"], json.loads(response.content)["content"])
-    assert seen["clinician"][1] == explanation.content
-    assert seen["expert2"] == seen["clinician"], "expert2 has answered all that is named"
+        content = json.loads(response.content)["content"]
+        tags[who] = response["ETag"]
+        looked[who] = (
+            [unit["index"] for unit in content["labels"]["units"]],
+            [unit["answered"] for unit in content["support"]["rest"]["strongest"]],
+        )
+    assert looked["expert2"] == ([0, 2], [0, 0])
+    assert looked["clinician"] == ([0, 2, 5], [0, 1])
+    assert tags["expert2"] != tags["clinician"]
 
 
 def test_what_is_not_there_is_not_found(
