@@ -7,6 +7,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -150,6 +151,15 @@ class ExportSerializer(serializers.Serializer):
     form = serializers.ChoiceField([(form.value, info.title) for form, info in FORMS.items()])
 
 
+class WhateverAccepted(DefaultContentNegotiation):
+    """For files whose kind the address names: `Accept: application/pdf` is no reason to refuse."""
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[Any, str]:
+        return renderers[0], renderers[0].media_type
+
+
 class ExplanationFilter(django_filters.FilterSet):
     project = django_filters.CharFilter("case__project__slug", label="Slug of the project.")
 
@@ -183,12 +193,12 @@ class ExplanationViewSet(
             )
         ],
         responses={
-            (200, "application/octet-stream"): OpenApiTypes.BINARY,
+            **{(200, info.media_type): OpenApiTypes.BINARY for info in FORMS.values()},
             400: DetailSerializer, 403: DetailSerializer, 404: DetailSerializer,
         },
         filters=False,
     )  # fmt: skip
-    @action(detail=True)
+    @action(detail=True, content_negotiation_class=WhateverAccepted)
     def export(self, request: Request, pk: str) -> HttpResponse:
         """A finished explanation as a file; 403 says what its reader has to answer first."""
         form = ExportSerializer(data=request.query_params)

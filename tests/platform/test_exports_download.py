@@ -147,7 +147,11 @@ def test_the_api_gives_the_same_files(
     client.force_login(world.people["clinician"])
     api = api_client_of(world.people["clinician"])
     for form in FORMS:
-        response = api.get(f"/api/explanations/{explanation.pk}/export/", {"form": form})
+        response = api.get(
+            f"/api/explanations/{explanation.pk}/export/",
+            {"form": form},
+            HTTP_ACCEPT=FORMS[form][0],
+        )
         assert response.status_code == 200
         assert response.content == client.get(url(explanation, form)).content, form
     path = f"/api/explanations/{explanation.pk}/export/"
