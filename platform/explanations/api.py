@@ -1,10 +1,13 @@
 from typing import Any
 
 import django_filters
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -15,7 +18,10 @@ from catalog.selectors import own_models
 from dissections.models import Layer
 from explanations.blinding import own_answers, readable, unanswered_names, why_withheld
 from explanations.content import to_json
+from explanations.exports.forms import FORMS, Form
+from explanations.exports.views import export_response
 from explanations.models import Case, Explanation
+from explanations.selectors import finished_explanations
 from explanations.services import (
     ExplanationRequestError,
     content_of,
@@ -142,6 +148,19 @@ class RequestExplanationSerializer(serializers.Serializer):
     target = serializers.IntegerField(min_value=0, help_text="Index of the class to explain.")
 
 
+class ExportSerializer(serializers.Serializer):
+    form = serializers.ChoiceField([(form.value, info.title) for form, info in FORMS.items()])
+
+
+class WhateverAccepted(DefaultContentNegotiation):
+    """For files whose kind the address names: `Accept: application/pdf` is no reason to refuse."""
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[Any, str]:
+        return renderers[0], renderers[0].media_type
+
+
 class ExplanationFilter(django_filters.FilterSet):
     project = django_filters.CharFilter("case__project__slug", label="Slug of the project.")
 
@@ -164,6 +183,30 @@ class ExplanationViewSet(
 
     def get_serializer_class(self) -> type[ExplanationSerializer]:
         return ExplanationSerializer if self.action == "list" else ExplanationDetailSerializer
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter(
+                "form", str, required=True, enum=[form.value for form in Form],
+                description="What to write: " + ", ".join(
+                    f"`{form}` {info.title} ({info.help})" for form, info in FORMS.items()
+                ),
+            )
+        ],
+        responses={
+            **{(200, info.media_type): OpenApiTypes.BINARY for info in FORMS.values()},
+            400: DetailSerializer, 403: DetailSerializer, 404: DetailSerializer,
+        },
+        filters=False,
+    )  # fmt: skip
+    @action(detail=True, content_negotiation_class=WhateverAccepted)
+    def export(self, request: Request, pk: str) -> HttpResponse:
+        """A finished explanation as a file; 403 says what its reader has to answer first."""
+        form = ExportSerializer(data=request.query_params)
+        form.is_valid(raise_exception=True)
+        user, asked = user_of(request), self.get_object()
+        finished = get_object_or_404(finished_explanations(asked.case.project), pk=asked.pk)
+        return export_response(request, user, finished, Form(form.validated_data["form"]))
 
     @extend_schema(
         request=RequestExplanationSerializer,

@@ -7,6 +7,8 @@ and explanations are made of what colleagues said.
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from django.core.exceptions import PermissionDenied
+
 from accounts.access import has_role
 from accounts.models import Role, User
 from annotation.selectors import answered_indexes, reader
@@ -34,6 +36,18 @@ def unanswered_names(explanation: Explanation, answers: Collection[int] | None) 
     if answers is None:
         return []
     return [unit.index for unit in labels_of(explanation).named if unit.index not in answers]
+
+
+def readers_answers(user: User, explanation: Explanation) -> set[int] | None:
+    """As `own_answers`, for a user who may read the explanation.
+
+    Raises:
+        PermissionDenied: there are units to answer first; the message names them.
+    """
+    answers = own_answers(user, explanation)
+    if waiting := unanswered_names(explanation, answers):
+        raise PermissionDenied(why_withheld(explanation.layer, waiting))
+    return answers
 
 
 def readable(content: Content, answers: Collection[int] | None) -> Content:

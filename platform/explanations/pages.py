@@ -8,6 +8,7 @@ from typing import Any
 from dissections.models import Layer
 from explanations import rendering, selectors
 from explanations.content import Content, Finding, FindingUnit
+from explanations.exports.forms import FORMS
 from explanations.findings import Summary
 from explanations.models import Case, Explanation
 from explanations.selectors import UnitPreview
@@ -148,6 +149,7 @@ def explanation_page(explanation: Explanation, content: Content, layer: Layer) -
         ],
         "unnamed_more": max(0, content.support.rest.count - len(unnamed)),
         "named_lines": _named_lines(content),
+        "export_forms": FORMS,
         "earlier": selectors.earlier_explanations(explanation),
     }
 

@@ -1,6 +1,7 @@
 """Pictures of an explanation: overlays as PNG, charts as numbers that a template draws as SVG."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.imaging import upsample_map
+from analysis.imaging import resize, upsample_map
 from explanations.content import Content, Finding, Removal
 from explanations.location import evidence_region
 from explanations.wording import percent, signed
@@ -47,22 +48,62 @@ def overlay_png(
     The contour encloses the smallest area that holds half of the evidence; the tint is in
     proportion to the evidence everywhere.
     """
+    fine = _enlarged(density, _overlay_size(width, height))
+    buffer = io.BytesIO()
+    _overlay(fine, colour, TINT).save(buffer, "PNG", compress_level=6)
+    return buffer.getvalue()
+
+
+def outlined(
+    pixels: NDArray[np.floating], layers: Sequence[tuple[NDArray[np.floating], int | None]]
+) -> Image.Image:
+    """An image [H, W] or [H, W, 3] in [0, 1] with the contours of maps in their colours, as RGB.
+
+    The first of `layers` (map, colour) lies on top.
+    """
+    size = _overlay_size(pixels.shape[1], pixels.shape[0])
+    levels = np.rint(255 * np.clip(resize(pixels, size), 0, 1)).astype(np.uint8)
+    picture = Image.fromarray(levels).convert("RGBA")
+    for density, colour in reversed(layers):
+        picture.alpha_composite(_overlay(_enlarged(density, size), colour, 0))
+    return picture.convert("RGB")
+
+
+def region_mask(density: NDArray[np.floating], *, width: int, height: int) -> Mask:
+    """What the contour of a map [h, w] encloses, at the image's own size [height, width].
+
+    The level is that of the contour people see, so that mask and contour agree for any size.
+    """
+    shown = _enlarged(density, _overlay_size(width, height))
+    region = evidence_region(shown)
+    if not region.any():
+        return np.zeros((height, width), bool)
+    return _enlarged(density, (height, width)) >= shown[region].min()
+
+
+def _overlay_size(width: int, height: int) -> tuple[int, int]:
+    """Height and width in which the contours of an image are drawn."""
     scale = max(SMALLEST_SIDE, min(OVERLAY_SIDE, max(width, height))) / max(width, height)
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    fine = np.maximum(upsample_map(np.asarray(density, np.float32), size), 0)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _enlarged(density: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float32]:
+    fine: NDArray[np.float32] = upsample_map(np.asarray(density, np.float32), size)
+    return np.maximum(fine, 0)
+
+
+def _overlay(fine: NDArray[np.float32], colour: int | None, tint: float) -> Image.Image:
     peak = float(fine.max(initial=0.0))
-    rgba = np.zeros((*size, 4), np.uint8)
+    rgba = np.zeros((*fine.shape, 4), np.uint8)
     if peak > 0:
         red_green_blue = REST_COLOUR if colour is None else PALETTE[colour]
         rgba[..., :3] = red_green_blue
-        rgba[..., 3] = np.rint(255 * TINT * fine / peak)
+        rgba[..., 3] = np.rint(255 * tint * fine / peak)
         line = _outline(evidence_region(fine))
         halo = _grown(line, 3) & ~_grown(line, 1)
         rgba[halo] = (0, 0, 0, 150)
         rgba[_grown(line, 1)] = (*red_green_blue, 255)
-    buffer = io.BytesIO()
-    Image.fromarray(rgba, "RGBA").save(buffer, "PNG", compress_level=6)
-    return buffer.getvalue()
+    return Image.fromarray(rgba, "RGBA")
 
 
 def _outline(region: Mask) -> Mask:

@@ -88,6 +88,18 @@ def explained_layers(model: TrainedModel) -> list[Layer]:
     )
 
 
+def finished_explanations(project: Project) -> QuerySet[Explanation]:
+    """The finished explanations of a project with what their maps and exports speak of."""
+    return Explanation.objects.filter(
+        case__project=project, completed__isnull=False
+    ).select_related(
+        "case__image__dataset",
+        "case__model",
+        "case__project__vocabulary__owner",
+        "layer__dissection__dataset",
+    )
+
+
 def earlier_explanations(explanation: Explanation) -> int:
     """How many finished explanations of the same score were made from older labels."""
     return (

@@ -1,6 +1,7 @@
 from django.urls import include, path
 
 from explanations import findings_views, uploading_views, views
+from explanations.exports.views import explanation_export
 
 CASE = "p/<slug:slug>/cases/<int:case>/"
 
@@ -30,5 +31,10 @@ urlpatterns = [
         "p/<slug:slug>/explanations/<int:explanation>/maps/<str:key>.png",
         views.explanation_map,
         name="explanation-map",
+    ),
+    path(
+        "p/<slug:slug>/explanations/<int:explanation>/export/<str:form>",
+        explanation_export,
+        name="explanation-export",
     ),
 ]

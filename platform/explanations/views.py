@@ -1,7 +1,6 @@
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlencode
 
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
@@ -16,12 +15,12 @@ from catalog.models import Project
 from catalog.selectors import ready_model_or_404, ready_models
 from dissections.models import Layer
 from explanations import rendering, selectors, services
-from explanations.blinding import own_answers, readable, unanswered_names, why_withheld
+from explanations.blinding import own_answers, readable, readers_answers, unanswered_names
 from explanations.content import unit_label
 from explanations.findings import may_see_findings, summaries
 from explanations.forms import ExplainAllForm, ExplanationForm, PredictForm
 from explanations.listing import listed_cases
-from explanations.models import Case, Explanation
+from explanations.models import Case
 from explanations.pages import case_lines, explanation_page, prediction_rows, reference_class
 from jobs.forms import require_form, sent, start_from_form
 from jobs.fragments import render_page_or_part
@@ -106,14 +105,8 @@ def explanation_map(
 ) -> HttpResponseBase:
     """Where a finding lies, as a transparent PNG in the image's proportions."""
     project = get_project(request.user, slug)
-    shown = get_object_or_404(
-        Explanation.objects.select_related("case__image", "case__model", "case__project", "layer"),
-        pk=explanation,
-        case__project=project,
-        completed__isnull=False,
-    )
-    if waiting := unanswered_names(shown, own_answers(request.user, shown)):
-        raise PermissionDenied(why_withheld(shown.layer, waiting))
+    shown = get_object_or_404(selectors.finished_explanations(project), pk=explanation)
+    readers_answers(request.user, shown)
     etag = quote_etag(f"explanation-{shown.pk}-{key}-{RENDERING_VERSION}")
     response = get_conditional_response(request, etag=etag)
     if response is None:

@@ -6,6 +6,7 @@ UNITSCOPE_SECRET_KEY      unset = a key generated once in var/secret_key
 UNITSCOPE_HOSTS           comma-separated host names the web server answers to
 UNITSCOPE_HTTPS           1 where a proxy terminates TLS in front
 UNITSCOPE_SHARD_IMAGES    images per part of a dissection, each a task for any worker (256)
+UNITSCOPE_COMMIT          commit of the code, where it runs outside its repository
 UNITSCOPE_DEBUG           1 for Django's debug pages
 """
 
@@ -37,6 +38,7 @@ DEBUG = env.bool("UNITSCOPE_DEBUG", default=False)
 SECRET_KEY = env.str("UNITSCOPE_SECRET_KEY", default="") or _secret_key()
 ALLOWED_HOSTS = env.list("UNITSCOPE_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 HTTPS = env.bool("UNITSCOPE_HTTPS", default=False)
+COMMIT = env.str("UNITSCOPE_COMMIT", default="")
 
 INSTALLED_APPS = [
     "django.contrib.admin",

@@ -19,10 +19,12 @@ from django.urls import get_resolver
 assert get_resolver().url_patterns
 assert "torch" not in sys.modules, "the web process imports torch"
 assert "workers" not in sys.modules, "the web process imports workers"
+for heavy in ("reportlab", "highdicom", "fhir"):
+    assert heavy not in sys.modules, f"the web process imports {heavy} before it is asked for"
 """
 
 
-def test_the_web_process_imports_neither_torch_nor_the_workers() -> None:
+def test_the_web_process_imports_neither_torch_nor_the_workers_nor_writers_of_exports() -> None:
     result = subprocess.run(
         [sys.executable, "-c", LOAD_EVERY_PAGE], cwd=ROOT, capture_output=True, text=True
     )
