@@ -34,17 +34,17 @@ class PatientBootstrap:
     """
 
     def __init__(self, patients: Sequence[str], *, repeats: int, seed: int) -> None:
-        _, self._of_image = np.unique(np.array(patients, dtype=str), return_inverse=True)
-        self.patients = int(self._of_image.max(initial=-1)) + 1
+        names = np.array(patients, dtype=str)
+        self._order = np.argsort(names, kind="stable")
+        _, self._starts = np.unique(names[self._order], return_index=True)
+        self.patients = len(self._starts)
         share = np.full(self.patients, 1 / max(self.patients, 1))
         generator = np.random.default_rng(seed)
         self._weights = generator.multinomial(self.patients, share, repeats).astype(np.float64)
 
     def sums(self, values: NDArray[np.generic]) -> Array:
         """[P, ...]: what each patient's images [N, ...] add up to."""
-        totals = np.zeros((self.patients, *values.shape[1:]))
-        np.add.at(totals, self._of_image, values.astype(np.float64))
-        return totals
+        return np.add.reduceat(values[self._order].astype(np.float64), self._starts, axis=0)
 
     def estimate(self, sums: Array, statistic: Statistic) -> Estimate:
         """`statistic` of sums [..., J], from sums per patient [P, J]."""

@@ -101,7 +101,7 @@ class Localiser:
     _findings: list[_Finding] = field(default_factory=list)
 
     def add(self, image: str, patient: str, term: str, finding: Map, mask: Flags) -> None:
-        """A finding's map [h, w] and its mask on the grid of `grid_size`; empty ones are left out."""
+        """A finding's map [h, w] and its mask on the grid (`grid_size`), unless one is empty."""
         if mask.any() and finding.sum() > 0:
             packed = np.packbits(mask).tobytes()
             size = (mask.shape[0], mask.shape[1])

@@ -314,9 +314,9 @@ def _reading_result(
             seed=settings.seed,
         )
 
-    nameable = vocabulary.nameable
+    nameable = vocabulary.nameable.copy()
     if settings.ancestor_credit:
-        nameable = np.logical_or(nameable, vocabulary.broader[nameable].any(0))
+        nameable |= vocabulary.broader[nameable].any(0)
     return ReadingResult(
         key=reading.key,
         nameable=agreement(nameable),

@@ -120,7 +120,7 @@ def request_explanation(*, case: Case, layer: Layer, target: int, user: User | N
                 layer=layer,
                 target=target,
                 labels_digest=digest,
-                content={"labels": to_json(_snapshot(case.model, layer.name, terms, digest))},
+                content={"labels": to_json(snapshot_labels(case.model, layer.name, terms, digest))},
             )
         if current.completed is None and current.job is None:
             current.job = jobs.start(
@@ -167,9 +167,10 @@ def complete(explanation: Explanation, content: Content, maps: "Maps") -> bool:
     return True
 
 
-def _snapshot(
+def snapshot_labels(
     model: TrainedModel, layer_name: str, terms: Mapping[int, UnitTerms], digest: str
 ) -> Labels:
+    """The terms that stand on a layer's units, as a record that later answers do not change."""
     changed = dict(
         Label.objects.filter(model=model, layer_name=layer_name, unit_index__in=terms)
         .values_list("unit_index")

@@ -20,6 +20,7 @@ class Job(models.Model):
         PREDICT = "predict", "Predict cases"
         EXPLAIN = "explain", "Explain a case"
         MAKE_CONTROL = "make_control", "Make an untrained control of a model"
+        EVALUATE = "evaluate", "Evaluate explanations"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Queued"

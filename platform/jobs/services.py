@@ -26,6 +26,7 @@ QUEUES = {
     Job.Kind.PREDICT: "gpu",
     Job.Kind.EXPLAIN: "gpu",
     Job.Kind.MAKE_CONTROL: "gpu",
+    Job.Kind.EVALUATE: "gpu",
 }
 # Redis serves 0 first: a clinician's explanation goes ahead of the many parts of a dissection.
 PART_PRIORITY, WHOLE_PRIORITY = 9, 0

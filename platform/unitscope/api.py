@@ -10,6 +10,7 @@ from annotation.api import LabelViewSet
 from catalog.api import DatasetViewSet, ProjectViewSet, TrainedModelViewSet, VocabularyViewSet
 from dissections.api import DissectionViewSet, LayerViewSet, UnitViewSet
 from explanations.api import CaseViewSet, ExplanationViewSet
+from explanations.evaluation.api import CalibrationViewSet, EvaluationViewSet
 from jobs.api import JobViewSet
 
 router = SimpleRouter()
@@ -23,6 +24,8 @@ router.register("units", UnitViewSet, "api-unit")
 router.register("labels", LabelViewSet, "api-label")
 router.register("cases", CaseViewSet, "api-case")
 router.register("explanations", ExplanationViewSet, "api-explanation")
+router.register("evaluations", EvaluationViewSet, "api-evaluation")
+router.register("calibrations", CalibrationViewSet, "api-calibration")
 router.register("jobs", JobViewSet, "api-job")
 
 SIGNED_IN = (IsAuthenticated,)

@@ -23,6 +23,7 @@ urlpatterns = [
     path("", include("dissections.urls")),
     path("", include("annotation.urls")),
     path("", include("explanations.urls")),
+    path("", include("explanations.evaluation.urls")),
     path("", include("jobs.urls")),
     path("api/", include("unitscope.api")),
     path("admin/", admin.site.urls),
