@@ -15,7 +15,8 @@ from analysis.evaluation.bootstrap import Array, Estimate, PatientBootstrap, div
 
 BINS = 10
 LOWEST, HIGHEST = 0.05, 20.0
-"""Temperatures outside do not occur in practice; reaching one means that the fit ran away."""
+"""Temperatures outside do not occur in practice; reaching one means that the fit ran away, as it
+does towards 0 where every image is right."""
 
 
 class CalibrationError(AnalysisError):
@@ -75,7 +76,8 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
     bounds = (-np.log(HIGHEST), -np.log(LOWEST))
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
     temperature = float(np.exp(-found.x))
-    if not LOWEST * 1.01 < temperature < HIGHEST * 0.99:
+    all_right = bool((values.argmax(1) == labels).all())
+    if all_right or not LOWEST * 1.01 < temperature < HIGHEST * 0.99:
         raise CalibrationError(
             "No sensible temperature fits these images: the model is right on all of them, or its "
             "scores say nothing about the class. Use more images to fit on."

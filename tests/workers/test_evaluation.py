@@ -140,14 +140,17 @@ def test_terms_of_the_trained_network_beat_all_controls_and_those_of_an_untraine
     trained = dissected(project, added(project, MODEL_FILE, "Trained"), dataset)
     assert name_by_masks(trained, expert) > 20
     evaluation = evaluated(trained, dataset)
-    import pprint
-
-    pprint.pprint(evaluation.result, width=150)
     terms = agreement(evaluation)
     assert beaten(terms["controls"]) == {"base_rate": True, "shuffled": True, "random_units": True}
     for control in terms["controls"]:
         assert terms["f1"]["low"] > control["f1"]["high"], control["key"]
         assert control["difference"]["low"] > 0
+    assert all(evaluation.result["localisation"]["beaten"].values())
+    assert evaluation.result["faithfulness"]["deletion"]["advantage"]["low"] > 0
+    assert evaluation.result["faithfulness"]["insertion"]["advantage"]["low"] > 0
+    calibration = Calibration.objects.get()
+    assert (calibration.split, calibration.tested_split) == ("validation", "test")
+    assert evaluation.result["calibration"]["temperature"] == calibration.temperature
 
     torch.manual_seed(0)
     file = tmp_path / "untrained.pt2"
@@ -155,6 +158,5 @@ def test_terms_of_the_trained_network_beat_all_controls_and_those_of_an_untraine
     untrained = dissected(project, added(project, file, "Untrained"), dataset)
     assert name_by_masks(untrained, expert) > 20
     control_run = agreement(evaluated(untrained, dataset))
-    pprint.pprint(control_run, width=150)
     assert not any(beaten(control_run["controls"]).values())
     assert all(control["difference"]["low"] <= 0 for control in control_run["controls"])
