@@ -14,7 +14,7 @@ from annotation import proposals as services
 from annotation.models import Label, TermProposal
 from annotation.proposal_forms import ApproveForm, DeclineForm, PointForm, ProposalForm
 from annotation.proposals import DECIDERS, ProposalError
-from annotation.views import SAVED_HEADER
+from annotation.saving import SAVED_HEADER
 from catalog.models import Project
 from catalog.vocabularies.entries import VocabularyError
 from dissections.models import Layer, Unit

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from analysis.imaging import resize, upsample_map
+from analysis.regions import evidence_region
 from explanations.content import Place
 
-REGION_SHARE = 0.5
-"""A finding's region is the smallest area that holds this share of its evidence."""
 GRID = 128
 WIDE_AREA = 0.25
 """A region larger than this share of the image has no place worth naming."""
@@ -35,17 +34,6 @@ DEPTHS = ("anterior", "middle", "posterior")
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-
-
-def evidence_region(density: NDArray[np.floating], share: float = REGION_SHARE) -> Mask:
-    """The smallest set of pixels that holds `share` of a non-negative map [h, w]; equal values
-    enter together, so that a flat map has no favoured part. Empty where the map is zero."""
-    total = float(density.sum())
-    if total <= 0:
-        return np.zeros(density.shape, bool)
-    falling = np.sort(density, axis=None)[::-1]
-    reached = int(np.searchsorted(np.cumsum(falling, dtype=np.float64), share * total))
-    return density >= falling[min(reached, falling.size - 1)]
 
 
 def place_of(

@@ -183,3 +183,64 @@ class ReaderTestAnswer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.reader} on {self.explanation}"
+
+
+class Evaluation(models.Model):
+    """How well a model's explanations agree with what reports or masks say, as measured once.
+
+    A record: it keeps the names it was made from, and is never changed once complete.
+    """
+
+    class Reference(models.TextChoices):
+        REPORTS = "reports", "Structured reports"
+        MASKS = "masks", "Masks of concepts that have a term"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="evaluations")
+    model = models.ForeignKey(TrainedModel, models.CASCADE, related_name="evaluations")
+    layer = models.ForeignKey(Layer, models.CASCADE, related_name="evaluations")
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="evaluations")
+    split = models.CharField(max_length=12, choices=Split.choices)
+    reference = models.CharField(
+        max_length=12, choices=Reference.choices, default=Reference.REPORTS
+    )
+    labels_digest = models.CharField(
+        max_length=64, help_text="SHA-256 of the unit terms it was made from."
+    )
+    labels = models.JSONField(help_text="The unit terms, see explanations.content.Labels.")
+    settings = models.JSONField(help_text="See analysis.evaluation.settings.")
+    result = models.JSONField(default=dict, help_text="See explanations.evaluation.record.")
+    code_version = models.CharField(max_length=20, blank=True)
+    job = models.ForeignKey("jobs.Job", models.SET_NULL, null=True, related_name="+")
+    created = models.DateTimeField(auto_now_add=True)
+    completed = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created", "-pk"]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.model}, {self.layer.name}, on the {self.get_split_display().lower()} images "
+            f"of {self.dataset}"
+        )
+
+
+class Calibration(models.Model):
+    """The temperature that makes a model's probabilities mean what they say, and by how much."""
+
+    model = models.ForeignKey(TrainedModel, models.CASCADE, related_name="calibrations")
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="calibrations")
+    split = models.CharField(
+        max_length=12, choices=Split.choices, help_text="The images it was fitted on."
+    )
+    tested_split = models.CharField(
+        max_length=12, choices=Split.choices, help_text="The images that the report is about."
+    )
+    temperature = models.FloatField()
+    report = models.JSONField(help_text="See analysis.evaluation.calibration.CalibrationReport.")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created", "-pk"]
+
+    def __str__(self) -> str:
+        return f"temperature {self.temperature:.2f} of {self.model}"

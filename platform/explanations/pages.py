@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+from scipy.special import softmax
+
 from dissections.models import Layer
 from explanations import rendering, selectors
 from explanations.content import Content, Finding, FindingUnit
 from explanations.exports.forms import FORMS
 from explanations.findings import Summary
-from explanations.models import Case, Explanation
+from explanations.models import Calibration, Case, Explanation
 from explanations.selectors import UnitPreview
 from explanations.wording import listing, narrate, number, percent, signed
 
@@ -36,6 +39,8 @@ class PredictionRow:
     text: str
     predicted: bool
     explained: bool
+    calibrated: str = ""
+    """The calibrated probability; empty where the model has no calibration."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +104,20 @@ def reference_class(case: Case) -> str:
     return case.image.class_name or ""
 
 
-def prediction_rows(case: Case, target: int) -> list[PredictionRow]:
+def prediction_rows(
+    case: Case, target: int, calibration: Calibration | None
+) -> list[PredictionRow]:
+    calibrated = [""] * len(case.probabilities)
+    if calibration is not None:
+        scaled = softmax(np.array(case.logits) / calibration.temperature)
+        calibrated = [percent(float(value)) for value in scaled]
     return [
         PredictionRow(
             index=index,
             name=name,
             probability=probability,
             text=percent(probability),
+            calibrated=calibrated[index],
             predicted=index == case.predicted,
             explained=index == target,
         )

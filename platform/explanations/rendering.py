@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from analysis.imaging import resize, upsample_map
+from analysis.regions import evidence_region
 from explanations.content import Content, Finding, Removal
-from explanations.location import evidence_region
 from explanations.wording import percent, signed
 
 PALETTE = (

@@ -111,7 +111,11 @@ def request_explanation(*, case: Case, layer: Layer, target: int, user: User | N
     digest = labels_digest(terms)
     with transaction.atomic():
         current = record_of(
-            case, layer, target, digest, lambda: snapshot(case.model, layer.name, terms, digest)
+            case,
+            layer,
+            target,
+            digest,
+            lambda: snapshot_labels(case.model, layer.name, terms, digest),
         )
         if current.completed is None and current.job is None:
             current.job = jobs.start(
@@ -153,7 +157,7 @@ def record_of(
 def names_now(model: TrainedModel, layer_name: str) -> Labels:
     """The names that stand now on the units of a layer, as a record."""
     terms = unit_terms(model, layer_name)
-    return snapshot(model, layer_name, terms, labels_digest(terms))
+    return snapshot_labels(model, layer_name, terms, labels_digest(terms))
 
 
 def retry_explanation(*, explanation: Explanation) -> None:
@@ -191,9 +195,10 @@ def complete(explanation: Explanation, content: Content, maps: "Maps") -> bool:
     return True
 
 
-def snapshot(
+def snapshot_labels(
     model: TrainedModel, layer_name: str, terms: Mapping[int, UnitTerms], digest: str
 ) -> Labels:
+    """The terms that stand on a layer's units, as a record that later answers do not change."""
     changed = dict(
         Label.objects.filter(model=model, layer_name=layer_name, unit_index__in=terms)
         .values_list("unit_index")

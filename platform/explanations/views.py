@@ -17,6 +17,7 @@ from dissections.models import Layer
 from explanations import rendering, selectors, services
 from explanations.blinding import own_answers, readable, readers_answers, unanswered_names
 from explanations.content import unit_label
+from explanations.evaluation.selectors import current_calibration
 from explanations.findings import may_see_findings, summaries
 from explanations.forms import ExplainAllForm, ExplanationForm, PredictForm
 from explanations.listing import listed_cases
@@ -137,12 +138,14 @@ def _explanation_context(request: MemberRequest, case: Case) -> dict[str, Any]:
     target = chosen.get("target")
     if target is None or target >= len(case.probabilities):
         target = case.predicted
+    calibration = current_calibration(case.model)
     context: dict[str, Any] = {
         "layers": layers,
         "layer": layer,
         "target": target,
         "target_name": case.model.class_names[target],
-        "predictions": prediction_rows(case, target),
+        "predictions": prediction_rows(case, target, calibration),
+        "calibration": calibration,
         "show_truth": bool(chosen.get("truth")),
         "truth": reference_class(case) or "not known" if chosen.get("truth") else None,
         "list_query": _list_query(request.GET),

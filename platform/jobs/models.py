@@ -22,6 +22,7 @@ class Job(models.Model):
         EXPLAIN_RUN = "explain_run", "Explain all cases"
         EXPLAIN_SHARE = "explain_share", "Explain some of the cases"
         MAKE_CONTROL = "make_control", "Make an untrained control of a model"
+        EVALUATE = "evaluate", "Evaluate explanations"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Queued"

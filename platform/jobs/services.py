@@ -28,6 +28,7 @@ QUEUES = {
     Job.Kind.EXPLAIN_RUN: "gpu",
     Job.Kind.EXPLAIN_SHARE: "gpu",
     Job.Kind.MAKE_CONTROL: "gpu",
+    Job.Kind.EVALUATE: "gpu",
 }
 # Redis serves 0 first: a clinician's explanation goes ahead of the many parts of a dissection.
 PART_PRIORITY, WHOLE_PRIORITY = 9, 0

@@ -12,6 +12,7 @@ from annotation.reading.api import ReadingListViewSet, ReadingViewSet
 from catalog.api import DatasetViewSet, ProjectViewSet, TrainedModelViewSet, VocabularyViewSet
 from dissections.api import DissectionViewSet, LayerViewSet, UnitViewSet
 from explanations.api import CaseViewSet, ExplanationViewSet
+from explanations.evaluation.api import CalibrationViewSet, EvaluationViewSet
 from jobs.api import JobViewSet
 
 router = SimpleRouter()
@@ -29,6 +30,8 @@ router.register("question-sets", QuestionSetViewSet, "api-question-set")
 router.register("consensus", ConsensusViewSet, "api-consensus")
 router.register("cases", CaseViewSet, "api-case")
 router.register("explanations", ExplanationViewSet, "api-explanation")
+router.register("evaluations", EvaluationViewSet, "api-evaluation")
+router.register("calibrations", CalibrationViewSet, "api-calibration")
 router.register("jobs", JobViewSet, "api-job")
 
 SIGNED_IN = (IsAuthenticated,)

@@ -26,6 +26,7 @@ urlpatterns = [
     path("", include("annotation.reading.urls")),
     path("", include("annotation.agreement.urls")),
     path("", include("explanations.urls")),
+    path("", include("explanations.evaluation.urls")),
     path("", include("jobs.urls")),
     path("api/", include("unitscope.api")),
     path("admin/", admin.site.urls),

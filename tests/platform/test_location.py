@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from explanations.location import evidence_region, place_of
+from analysis.regions import evidence_region
+from explanations.location import place_of
 
 SIZE = 96
 

@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
         ('catalog', '0003_uploads'),
         ('dissections', '0002_shards'),
         ('explanations', '0002_case_upload'),
-        ('jobs', '0004_explanation_runs'),
+        ('jobs', '0003_parts_and_controls'),
     ]
 
     operations = [

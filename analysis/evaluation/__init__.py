@@ -1,0 +1,7 @@
+"""Do explanations deserve trust? Measures with controls and intervals over whole patients.
+
+Everything here works on arrays; only `observation` runs a model (and needs torch).
+"""
+
+CODE_VERSION = "1"
+"""Raised whenever the same labels and images would give other numbers."""
