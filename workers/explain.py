@@ -10,6 +10,7 @@ from explanations.content import Content
 from explanations.models import Explanation
 from explanations.services import complete, labels_of
 from jobs.models import Job
+from unitscope.version import code_version
 from workers.loading import loaded_model, preprocessing_of
 from workers.reporter import Reporter
 from workers.samples import samples_of
@@ -68,6 +69,7 @@ def explain_record(
         class_names=case.model.class_names,
         layer=explanation.layer.name,
         model_sha256=case.model.sha256,
+        code_version=str(code_version()),
     )
     complete(explanation, content, maps)
     step(STEPS, "Done")

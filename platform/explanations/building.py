@@ -59,6 +59,7 @@ def build(
     class_names: Sequence[str],
     layer: str,
     model_sha256: str,
+    code_version: str = "",
 ) -> tuple[Content, Maps]:
     """Group the units' effects by term and say where each group lies.
 
@@ -87,6 +88,7 @@ def build(
         labels=labels,
         removal=_removal(evidence.removal) if labels.named else None,
         what_if=_what_if(evidence, labels) if labels.named else None,
+        code_version=code_version,
     )
     return content, placer.maps
 

@@ -96,6 +96,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class UnnamedUnit:
+    """A unit without an agreed name that speaks for or against the class."""
+
     index: int
     effect: float
     share: float
@@ -184,6 +186,8 @@ class WhatIf:
 
 @dataclass(frozen=True)
 class Content:
+    """All that an explanation says: the prediction, the evidence on both sides, and the checks."""
+
     target: int
     class_names: list[str]
     logits: list[float]
@@ -200,6 +204,8 @@ class Content:
     removal: Removal | None
     """None where no unit has a name: then there is nothing to check."""
     what_if: WhatIf | None = None
+    code_version: str = ""
+    """Of the Unitscope that made it; empty in records made before this was kept."""
     version: int = VERSION
 
     @property
