@@ -131,6 +131,7 @@ def test_an_update_is_shown_before_it_is_made(admin: Client, own: Vocabulary) ->
     html = page.content.decode()
     for words in ("&lt;New&gt;", "was “Mass”", "Retired"):
         assert words in html
+    assert "Other changes" not in html, "columns that the file lacks stay as they are"
     assert own.terms.count() == 10, "a preview changes nothing"
     confirm = page.context["form"].initial
     services.add_term(vocabulary=own, name="Meanwhile")
@@ -139,6 +140,7 @@ def test_an_update_is_shown_before_it_is_made(admin: Client, own: Vocabulary) ->
     assert "has been changed since" in overtaken.content.decode()
     assert admin.post(address, overtaken.context["form"].initial).status_code == 302
     assert list(own.terms.filter(retired=False).values_list("name", flat=True)) == ["Lump", "<New>"]
+    assert own.terms.get(code="mass").synonyms == ["lump", "opacity"]
 
 
 def test_a_faulty_file_is_refused_with_its_lines_and_nothing_is_changed(
