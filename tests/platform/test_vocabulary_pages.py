@@ -152,9 +152,9 @@ def test_a_faulty_file_is_refused_with_its_lines_and_nothing_is_changed(
     assert page.status_code == 422
     assert "Line 3: Give a code." in page.content.decode()
     assert "Line 4: Give a name." in page.content.decode()
-    large = upload("x" * ((1 << 20) + 1))
+    large = upload("x" * ((2 << 20) + 1))
     page = admin.post(f"{HOME}import/", {"file": large, "target": "update"})
-    assert "larger than 1 MB" in page.content.decode()
+    assert "larger than 2 MB" in page.content.decode()
     forged = admin.post(f"{HOME}import/", {"content": "{", "target": "update"}, follow=True)
     assert "could not be read" in forged.content.decode()
     assert content_of(own) == before
