@@ -10,7 +10,7 @@ from django.utils.text import slugify
 from accounts.models import User
 from catalog.models import Project, Term, Vocabulary, VocabularyRelease
 from catalog.vocabularies import json_format
-from catalog.vocabularies.changes import with_missing_retired
+from catalog.vocabularies.changes import as_update
 from catalog.vocabularies.entries import (
     DEFAULT_CODE_SYSTEM,
     LENGTHS,
@@ -84,7 +84,8 @@ def import_content(*, vocabulary: Vocabulary, content: Content, base: str) -> No
         base: the `digest` of the vocabulary that the changes were shown against.
 
     Raises:
-        VocabularyError: a shipped vocabulary, or it was changed since.
+        VocabularyError: a shipped vocabulary, it was changed since, or the file does not go
+            together with terms that it lacks.
     """
     vocabulary = locked(vocabulary)
     before = content_of(vocabulary)
@@ -93,7 +94,8 @@ def import_content(*, vocabulary: Vocabulary, content: Content, base: str) -> No
             "The vocabulary has been changed since these changes were shown. Nothing was imported; "
             "choose the file again to see what it would change now."
         )
-    store(vocabulary, with_missing_retired(before, content))
+    # What the file leaves in place must go together with what it brings.
+    store(vocabulary, json_format.from_dict(json_format.to_dict(as_update(before, content))))
 
 
 @transaction.atomic

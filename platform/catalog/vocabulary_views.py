@@ -17,7 +17,7 @@ from catalog import vocabulary_services as services
 from catalog.models import Project, Term, Vocabulary
 from catalog.terms import search_terms
 from catalog.vocabularies import json_format
-from catalog.vocabularies.changes import changes_between, with_missing_retired
+from catalog.vocabularies.changes import as_update, changes_between
 from catalog.vocabularies.entries import Content, VocabularyError
 from catalog.vocabularies.exchange import FORMATS
 from catalog.vocabularies.storing import content_of
@@ -230,9 +230,9 @@ def _preview(
 ) -> HttpResponse:
     is_new = target == NEW
     before = Content("", "", "", "", ()) if is_new else content_of(project.vocabulary)
-    after = content if is_new else with_missing_retired(before, content)
+    after = content if is_new else as_update(before, content)
     confirm = {
-        "content": json_format.write(content),
+        "content": json_format.write(after),
         "base": services.digest(before),
         "target": target,
         "name": name,
@@ -268,7 +268,7 @@ def _confirm_import(request: MemberRequest, project: Project) -> HttpResponse:
             text = ""
     except VocabularyError as error:
         return _preview(request, project, content, target, name, refused=str(error))
-    messages.success(request, f"Imported {len(content.terms)} terms. {text}".strip())
+    messages.success(request, f"Imported. {text}".strip())
     return redirect("vocabulary", project.slug)
 
 

@@ -180,7 +180,7 @@ TWO_PARENTS = """@prefix s: <http://www.w3.org/2004/02/skos/core#> .
         ("v.csv", "code,name,retired\na,A,perhaps", "yes or no"),
         ("v.csv", "code,name\n" + "".join(f"{i},n{i}\n" for i in range(2001)), "at most 2000"),
         ("v.exe", "", "is not a vocabulary file"),
-        ("v.csv", "x" * (MAX_BYTES + 1), "larger than 1 MB"),
+        ("v.csv", "x" * (MAX_BYTES + 1), "larger than 2 MB"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused_with_its_line(

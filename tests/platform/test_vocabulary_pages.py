@@ -131,6 +131,7 @@ def test_an_update_is_shown_before_it_is_made(admin: Client, own: Vocabulary) ->
     html = page.content.decode()
     for words in ("&lt;New&gt;", "was “Mass”", "Retired"):
         assert words in html
+    assert "Other changes" not in html, "columns that the file lacks stay as they are"
     assert own.terms.count() == 10, "a preview changes nothing"
     confirm = page.context["form"].initial
     services.add_term(vocabulary=own, name="Meanwhile")
@@ -139,6 +140,7 @@ def test_an_update_is_shown_before_it_is_made(admin: Client, own: Vocabulary) ->
     assert "has been changed since" in overtaken.content.decode()
     assert admin.post(address, overtaken.context["form"].initial).status_code == 302
     assert list(own.terms.filter(retired=False).values_list("name", flat=True)) == ["Lump", "<New>"]
+    assert own.terms.get(code="mass").synonyms == ["lump", "opacity"]
 
 
 def test_a_faulty_file_is_refused_with_its_lines_and_nothing_is_changed(
@@ -150,9 +152,9 @@ def test_a_faulty_file_is_refused_with_its_lines_and_nothing_is_changed(
     assert page.status_code == 422
     assert "Line 3: Give a code." in page.content.decode()
     assert "Line 4: Give a name." in page.content.decode()
-    large = upload("x" * ((1 << 20) + 1))
+    large = upload("x" * ((2 << 20) + 1))
     page = admin.post(f"{HOME}import/", {"file": large, "target": "update"})
-    assert "larger than 1 MB" in page.content.decode()
+    assert "larger than 2 MB" in page.content.decode()
     forged = admin.post(f"{HOME}import/", {"content": "{", "target": "update"}, follow=True)
     assert "could not be read" in forged.content.decode()
     assert content_of(own) == before

@@ -50,11 +50,20 @@ class Changes:
         return [(heading, changes) for heading, changes in headings.items() if changes]
 
 
-def with_missing_retired(before: Content, after: Content) -> Content:
-    """`after`, behind its terms those of `before` that it lacks, as retired ones."""
-    codes = {term.code for term in after.terms}
+def as_update(before: Content, after: Content) -> Content:
+    """What a file makes of a vocabulary: terms that it lacks are retired and stand last, and
+    fields that it is silent about stay as they were.
+    """
+    old = {term.code: term for term in before.terms}
+    told = [
+        replace(term, **{key: getattr(old[term.code], key) for key in after.silent})
+        if term.code in old
+        else term
+        for term in after.terms
+    ]
+    codes = {term.code for term in told}
     left = [replace(term, retired=True) for term in before.terms if term.code not in codes]
-    return replace(after, terms=(*after.terms, *left))
+    return replace(after, terms=(*told, *left), silent=frozenset())
 
 
 def changes_between(before: Content, after: Content) -> Changes:

@@ -24,6 +24,7 @@ COLUMNS = [
     "code", "name", "parent", "category", "phrase", "synonyms", "code_system", "help", "retired",
     "mappings",
 ]  # fmt: skip
+FIELDS = {"help": "help_text"}
 REQUIRED = {"code", "name"}
 BYTE_ORDER_MARK = "\ufeff"  # without it Excel takes UTF-8 for something else
 FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
@@ -63,7 +64,8 @@ def read(text: str) -> Content:
         except VocabularyError as error:
             problems.add(place, str(error))
     problems.raise_any()
-    return Content("", "", "", "", checked_terms(stated))
+    silent = {FIELDS.get(name, name) for name in set(COLUMNS) - set(columns)}
+    return Content("", "", "", "", checked_terms(stated), frozenset(silent))
 
 
 def join(parts: Sequence[str], divider: str) -> str:

@@ -50,7 +50,8 @@ class TermEntry:
 class Content:
     """A sound vocabulary: see `checked_terms`. Terms stand in the order they are shown in.
 
-    The first four are empty where a file does not tell them.
+    The first four are empty where a file does not tell them; `silent` names the fields of terms
+    that the file has no column for.
     """
 
     slug: str
@@ -58,6 +59,7 @@ class Content:
     version: str
     source: str
     terms: tuple[TermEntry, ...] = field(repr=False)
+    silent: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from catalog.vocabularies import csv_format, json_format, skos_format
 from catalog.vocabularies.entries import Content, VocabularyError
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 2 << 20
 
 
 @dataclass(frozen=True)

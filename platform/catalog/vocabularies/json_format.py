@@ -71,7 +71,8 @@ def from_dict(data: Any) -> Content:
     if not isinstance(source, str) or not isinstance(code_system, str):
         raise VocabularyError("“source” and “code_system” must be text.")
     stated = [_stated(number, item) for number, item in enumerate(data["terms"], 1)]
-    return Content(**head, source=several_lines(source), terms=checked_terms(stated, code_system))
+    terms = checked_terms(stated, code_system)
+    return Content(head["slug"], head["name"], head["version"], several_lines(source), terms)
 
 
 def _stated(number: int, item: Any) -> Stated:

@@ -98,7 +98,9 @@ def read(text: str, syntax: Syntax) -> Content:
     concepts = sorted(set(graph.subjects(RDF.type, SKOS.Concept)), key=str)
     if not concepts:
         raise VocabularyError("The file has no skos:Concept.")
-    return Content(**_head(graph), terms=checked_terms(_stated(graph, concepts)))
+    head = _head(graph)
+    terms = checked_terms(_stated(graph, concepts))
+    return Content(head["slug"], head["name"], head["version"], head["source"], terms)
 
 
 def _add_term(

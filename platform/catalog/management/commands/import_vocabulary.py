@@ -6,7 +6,7 @@ from django.core.management.base import CommandError
 from django.db import transaction
 
 from annotation.moving import use_vocabulary
-from catalog.vocabularies.changes import changes_between, with_missing_retired
+from catalog.vocabularies.changes import as_update, changes_between
 from catalog.vocabularies.entries import VocabularyError
 from catalog.vocabularies.exchange import read_bytes
 from catalog.vocabularies.storing import content_of
@@ -49,7 +49,7 @@ class Command(JobCommand):
             raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
         except VocabularyError as error:
             raise CommandError(str(error)) from error
-        groups = changes_between(before, with_missing_retired(before, content)).groups
+        groups = changes_between(before, as_update(before, content)).groups
         for heading, changes in groups:
             for change in changes:
                 self.stdout.write(
