@@ -36,7 +36,7 @@ def test_the_report_says_what_the_page_says() -> None:
     words = source.record.narrative
     for sentence in (words.prediction, *words.support, words.against, words.coverage, words.check):
         assert flat(sentence) in text, sentence
-    for fact in ("p0001 L MLO", "left MLO view", "Small classifier", "2 January 2026, 03:04 UTC"):
+    for fact in ("p0001 L MLO", "left MLO view", "Small classifier", "2 Jan 2026, 03:04 UTC"):
         assert fact in text, fact
     assert "ab" * 32 in text
     assert "Evidence for malignant" in text
@@ -76,6 +76,16 @@ def test_contours_have_the_colours_of_the_page() -> None:
     assert findings == 3
     assert min(counts[:findings]) > 200
     assert max(counts[findings:]) == 0
+
+
+def test_the_image_stays_visible_under_many_findings() -> None:
+    units = [named(index, key) for index, key in enumerate(TERMS)]
+    source = material(units=units, effects=[5.0, 4.0, 3.0, 2.0, 0.0, 0.0, 0.0, 0.0])
+    (image,) = read(source).pages[0].images
+    pixels = np.asarray(image.image.convert("RGB")).reshape(-1, 3)  # type: ignore[union-attr]
+    drawn = [bool((pixels == colour).all(axis=1).any()) for colour in PALETTE]
+    assert len(source.record.content.findings()) == 4
+    assert drawn == [True] * 3 + [False] * 5
 
 
 def test_its_font_is_embedded_and_names_in_any_script_are_kept() -> None:

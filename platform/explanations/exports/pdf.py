@@ -32,8 +32,9 @@ from explanations.wording import listing, number, percent, signed
 
 WIDTH = A4[0] - 2 * MARGIN
 IMAGE_BOX = (76 * mm, 88 * mm)
-OUTLINED = 8
-"""Findings whose contours are drawn, as many as there are colours."""
+OUTLINED_FOR, OUTLINED_AGAINST = 3, 1
+"""Findings whose contours are drawn: more would hide the image. The page shows each, the DICOM
+segmentation has them all."""
 UNNAMED_SHOWN = 6
 CLASSES_SHOWN = 6
 INK, MUTED, LINE = HexColor("#16222b"), HexColor("#526270"), HexColor("#c9d2d8")
@@ -114,7 +115,7 @@ def _head(record: Record) -> list[Flowable]:
         ("Model", record.model.name),
         ("Model’s SHA-256", f"{record.model.sha256[:16]}…"),
         ("Explained class", content.target_name),
-        ("Made", f"{record.time.day} {record.time:%B %Y, %H:%M %Z}"),
+        ("Made", f"{record.time.day} {record.time:%b %Y, %H:%M %Z}"),
     ]
     cells = [[_text(name, LABEL), _text(value or "not known", STRONG)] for name, value in facts]
     table = Table(
@@ -157,7 +158,7 @@ def _warning(record: Record) -> list[Flowable]:
 
 def _picture_and_prediction(material: Material) -> Flowable:
     content = material.record.content
-    shown = [finding for finding in content.findings()[:OUTLINED] if finding.place]
+    shown = _outlined(content)
     picture = _picture(material, shown)
     side: list[Flowable] = [_text("Prediction", _first(HEADING)), _prediction(content)]
     if shown:
@@ -176,6 +177,14 @@ def _picture_and_prediction(material: Material) -> Flowable:
         colWidths=[left, WIDTH - left],
         style=[*PLAIN, ("RIGHTPADDING", (0, 0), (-1, -1), 0)],
     )
+
+
+def _outlined(content: Content) -> list[Finding]:
+    leading = [
+        *content.support.findings[:OUTLINED_FOR],
+        *content.against.findings[:OUTLINED_AGAINST],
+    ]
+    return [finding for finding in leading if finding.place]
 
 
 def _picture(material: Material, shown: Sequence[Finding]) -> Image:
@@ -302,7 +311,7 @@ def _finding_row(content: Content, finding: Finding) -> list[Any]:
         name.append(_text(finding.place.phrase, SMALL))
     experts = sorted({name for unit in finding.units for name in unit.experts})
     return [
-        Swatch(_colour(content, finding)),
+        Swatch(_colour(content, finding)) if finding in _outlined(content) else "",
         name,
         _text(percent(finding.share), RIGHT),
         _text(signed(finding.effect), RIGHT),
