@@ -173,6 +173,7 @@ def _give(proposal: TermProposal, term: Term, user: User) -> int:
                 model=label.model,
                 layer_name=label.layer_name,
                 unit_index=label.unit_index,
+                occasion=label.occasion,
                 add_terms=[term.code],
             )
         except LabelError as error:
