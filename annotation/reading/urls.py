@@ -22,5 +22,6 @@ urlpatterns = [
     path(f"{READING}leave/", work.leave, name="reading-leave"),
     path(f"{READING}label/", work.save, name="reading-label"),
     path(f"{READING}label/undo/", work.undo, name="reading-label-undo"),
+    path(f"{READING}label/propose/", work.propose, name="reading-propose"),
     path(f"{READING}patches/<int:rank>.png", work.patch, name="reading-patch"),
 ]

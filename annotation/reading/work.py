@@ -16,6 +16,7 @@ from accounts.access import LABELLERS, get_project
 from accounts.requests import MemberRequest
 from annotation.models import Reading, ReadingList
 from annotation.panel import FormUrls, label_panel
+from annotation.proposal_views import propose_from_request
 from annotation.reading import selectors, services
 from annotation.reading.forms import LeaveForm
 from annotation.reading.services import Leaving, ReadingError
@@ -26,6 +27,7 @@ from dissections.models import TopPatch
 from dissections.patches import patch_viewer
 from dissections.pictures import patch_picture
 from dissections.selectors import concept_scores
+from jobs.forms import require_form
 
 PROPOSALS = 3
 # Where a page that was fetched ahead belongs; the browser shows it under this address.
@@ -130,6 +132,13 @@ def undo(request: MemberRequest, slug: str, reading: int) -> HttpResponse:
     )
     services.record_answer(reading=shown)
     return response
+
+
+@require_form
+def propose(request: MemberRequest, slug: str, reading: int) -> HttpResponse:
+    project, shown = _own_reading(request, slug, reading)
+    unit = selectors.unit_of(shown.item)
+    return propose_from_request(request, project, unit, occasion=shown.occasion)
 
 
 @require_safe
