@@ -269,7 +269,7 @@ class _Vocabulary:
             [[other in _broader(code, question) for other in self.codes] for code in self.codes],
             bool,
         ).reshape(len(self.codes), len(self.codes))
-        self.nameable = self.unit_terms.any(0)
+        self.nameable: NDArray[np.bool_] = np.asarray(self.unit_terms.any(0))
         if not self.nameable.any():
             raise EvaluationError(
                 "No term of the named units occurs in a report or mask of these images, so nothing "
@@ -314,9 +314,10 @@ def _reading_result(
             seed=settings.seed,
         )
 
-    nameable = vocabulary.nameable.copy()
+    nameable = vocabulary.nameable
     if settings.ancestor_credit:
-        nameable |= vocabulary.broader[nameable].any(0)
+        implied = np.asarray(vocabulary.broader[nameable].any(0), bool)
+        nameable = nameable | implied
     return ReadingResult(
         key=reading.key,
         nameable=agreement(nameable),

@@ -60,6 +60,10 @@ class Row:
     cells: list[str]
     beaten: bool | None = None
 
+    @property
+    def own(self) -> bool:
+        return self.name == OWN
+
 
 @dataclass(frozen=True)
 class TermRow:
