@@ -64,6 +64,7 @@ def test_a_clinician_reads_the_same_and_cannot_label(page: Page) -> None:
 def test_nothing_recognisable_is_one_key_and_enter_leads_to_the_next_unit(page: Page) -> None:
     sign_in(page, "expert2")
     page.get_by_role("link", name="Label the next unit").click()
+    page.wait_for_load_state("networkidle")
     first = page.get_by_role("heading", level=1).inner_text()
     page.keyboard.press("n")
     expect(page.locator("#save-status")).to_have_attribute("data-state", "saved")
@@ -76,6 +77,7 @@ def test_nothing_recognisable_is_one_key_and_enter_leads_to_the_next_unit(page: 
 def test_the_highlight_is_switched_by_key(page: Page) -> None:
     sign_in(page, "expert2")
     page.get_by_role("link", name="Label the next unit").click()
+    page.wait_for_load_state("networkidle")
     button = page.get_by_role("button", name=re.compile("^Highlight"))
     expect(button).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("h")
