@@ -3,5 +3,4 @@
 Everything here works on arrays; only `observation` runs a model (and needs torch).
 """
 
-CODE_VERSION = "1"
 """Raised whenever the same labels and images would give other numbers."""

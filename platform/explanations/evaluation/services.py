@@ -7,7 +7,6 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from analysis.evaluation import CODE_VERSION
 from analysis.evaluation.settings import EvaluationSettings
 from annotation.selectors import labels_digest, unit_terms
 from catalog.models import Dataset, Project, Split
@@ -18,6 +17,7 @@ from explanations.models import Calibration, Evaluation
 from explanations.services import ExplanationRequestError, snapshot_labels
 from jobs import services as jobs
 from jobs.models import Job
+from unitscope.version import code_version
 
 
 @transaction.atomic
@@ -104,7 +104,7 @@ def complete(
         calibration.save()
         result = {**result, "calibration": {**calibration.report, "split": calibration.split}}
     row.result = result
-    row.code_version = CODE_VERSION
+    row.code_version = str(code_version())
     row.completed = timezone.now()
     row.save(update_fields=["result", "code_version", "completed"])
     return True
