@@ -2,5 +2,3 @@
 
 Everything here works on arrays; only `observation` runs a model (and needs torch).
 """
-
-"""Raised whenever the same labels and images would give other numbers."""
