@@ -9,6 +9,7 @@ from accounts.access import LABELLERS
 from accounts.models import User
 from annotation.agreement.tables import Row, json_of, texts_of
 from annotation.models import Consensus, Label, QuestionSet
+from annotation.questions import current
 from annotation.services import NOTE_CHARACTERS
 from catalog.models import Project, Term, TrainedModel
 from dissections.models import Unit
@@ -73,6 +74,7 @@ class RowReader:
         self.project = project
         self.models = {model.sha256: model for model in project.models.all()}
         self.terms = {term.code: term for term in project.vocabulary.terms.all()}
+        current(project)  # makes the default set where nobody has answered yet
         self.question_sets = {entry.number: entry for entry in project.question_sets.all()}
         self.people = {user.username: user for user in User.objects.all()}
         self.labellers = set(

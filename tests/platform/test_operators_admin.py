@@ -8,6 +8,7 @@ from django.urls import reverse
 from accounts.models import User
 from annotation.agreement.consensus import accept_agreements
 from annotation.services import save_label
+from explanations.models import Calibration, Evaluation
 from tests.platform.case_world import finished, world_with_cases
 
 OURS = {"accounts", "annotation", "catalog", "dissections", "explanations", "jobs"}
@@ -26,6 +27,11 @@ def test_every_list_and_every_row_opens_and_only_people_and_projects_can_be_chan
             recognisable="no",
         )  # fmt: skip
     accept_agreements(user=world.people["admin"], model=world.model, layer_name="layer4")
+    facts = {"model": world.model, "dataset": world.dataset, "split": "test"}
+    Calibration.objects.create(**facts, tested_split="test", temperature=1, report={})
+    Evaluation.objects.create(
+        **facts, project=world.project, layer=world.layer, labels={}, settings={}
+    )
     client.force_login(User.objects.create_superuser("operator"))
     registered = [m for m in admin.site._registry if m._meta.app_label in OURS]
     assert {m._meta.app_label for m in registered} == OURS
