@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
+from celery import current_app
 from django.core.management import call_command
 
 from tests.services import address_of_test_database
@@ -24,5 +25,7 @@ def celery_worker(django_db_setup: None) -> Iterator[Child]:
         # Small, so that dissections of tests have several parts.
         patch.setenv("UNITSCOPE_SHARD_IMAGES", "64")
         child = worker("test")
+    while not current_app.control.ping(timeout=1):
+        child.check()
     yield child
     child.stop()

@@ -40,7 +40,8 @@ function localTimes(root) {
 localTimes(document);
 document.addEventListener("htmx:afterSettle", () => localTimes(document));
 
-// A page that shows what a job brings is drawn anew when the job ends.
-document.addEventListener("job-ended", (event) => {
-  if (event.target.closest("[data-reload-on-job-end]")) location.reload();
+// A page that shows what a job brings is drawn anew when the job ends. The element that told of it
+// has been swapped out by then, so htmx sends the event to the body.
+document.addEventListener("job-ended", () => {
+  if (document.querySelector("[data-reload-on-job-end]")) location.reload();
 });
