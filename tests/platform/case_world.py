@@ -57,9 +57,11 @@ def requested(world: World, case: Case | None = None, target: int = 2) -> Explan
     )
 
 
-def finished(world: World, *, check: object = None, target: int = 2) -> Explanation:
+def finished(
+    world: World, case: Case | None = None, *, check: object = None, target: int = 2
+) -> Explanation:
     """The explanation by the names that stand, completed with made-up evidence."""
-    explanation = requested(world, target=target)
+    explanation = requested(world, case, target)
     labels = labels_of(explanation)
     content, maps = make(EFFECTS, labels.units, check=check, target=target)  # type: ignore[arg-type]
     assert complete(explanation, content, maps)
