@@ -138,7 +138,11 @@ class ExplainAllForm(JobForm):
             pk__in=[layer.pk for layer in layers]
         ).select_related("dissection__model")
         self.fields["layer"].initial = next(iter(layers), None)
-        predicted = self.project.datasets.filter(images__cases__model=model).distinct()
+        predicted = (
+            self.project.datasets.filter(images__cases__model=model)
+            .order_by("holds_uploads", "-created")
+            .distinct()
+        )
         self.fields["dataset"].queryset = predicted  # type: ignore[attr-defined]
 
     def start(self, user: User) -> Job:

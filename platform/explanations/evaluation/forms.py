@@ -40,7 +40,9 @@ class EvaluationForm(forms.Form):
         self.project = project
         fields: dict[str, Any] = self.fields
         fields["layer"].queryset = layers_to_evaluate(project)
-        fields["dataset"].queryset = project.datasets.filter(state=ImportState.READY)
+        fields["dataset"].queryset = project.datasets.filter(
+            state=ImportState.READY, holds_uploads=False
+        )
 
     def start(self, user: User) -> Evaluation:
         values = self.cleaned_data
