@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from explanations.content import (
+    Comparison,
     Content,
     Finding,
     FindingUnit,
@@ -25,6 +26,7 @@ from explanations.content import (
     Rest,
     Side,
     SwitchedTerm,
+    TermEffects,
     TermNaming,
     UnnamedUnit,
     WhatIf,
@@ -88,6 +90,7 @@ def build(
         labels=labels,
         removal=_removal(evidence.removal) if labels.named else None,
         what_if=_what_if(evidence, labels) if labels.named else None,
+        comparison=_comparison(evidence, labels) if labels.named else None,
         code_version=code_version,
     )
     return content, placer.maps
@@ -214,13 +217,40 @@ def _rest(
 def _what_if(evidence: "Evidence", labels: Labels) -> WhatIf:
     groups, switches = term_groups(labels), evidence.switches
     probabilities = softmax(switches.logits.astype(np.float64), axis=1)
-    by_probability = np.argsort(-probabilities[0], kind="stable").tolist()
-    others = [index for index in by_probability if index != evidence.target]
-    classes = [int(evidence.target), *others[: MOST_CLASSES - 1]]
+    classes = _compared_classes(evidence)
     return WhatIf(
         terms=[groups[group] for group in switches.groups],
         classes=classes,
         probabilities=[[float(row[c]) for c in classes] for row in probabilities],
+    )
+
+
+def _compared_classes(evidence: "Evidence") -> list[int]:
+    """The explained class, then the most probable ones."""
+    by_probability = np.argsort(-np.asarray(evidence.probabilities), kind="stable").tolist()
+    others = [index for index in by_probability if index != evidence.target]
+    return [int(evidence.target), *others[: MOST_CLASSES - 1]]
+
+
+def _comparison(evidence: "Evidence", labels: Labels) -> Comparison:
+    classes = _compared_classes(evidence)
+    effects = np.asarray(evidence.effects_all, np.float64)[:, classes]
+    parts = {unit.index: len(specific_terms(unit)) for unit in labels.named}
+    named = effects[list(parts)].sum(axis=0)
+    logits = np.asarray(evidence.logits, np.float64)[classes]
+    return Comparison(
+        classes=classes,
+        terms=[
+            TermEffects(
+                group.code,
+                group.code_system,
+                group.name,
+                sum((effects[k] / parts[k] for k in group.units), np.zeros(len(classes))).tolist(),
+            )
+            for group in term_groups(labels)
+        ],
+        rest=(effects.sum(axis=0) - named).tolist(),
+        bias=None if evidence.bias is None else (logits - effects.sum(axis=0)).tolist(),
     )
 
 

@@ -185,6 +185,33 @@ class WhatIf:
 
 
 @dataclass(frozen=True)
+class TermEffects:
+    """What the units of a term do to the score of each compared class.
+
+    A unit with several terms counts for each in equal parts, as in the findings.
+    """
+
+    code: str
+    code_system: str
+    name: str
+    effects: list[float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The same evidence for several classes: the explained one and the most probable others.
+
+    rest: of the units without an agreed name. bias: the model's starting point. Where contributions
+    add up, terms, rest and bias sum to each class's score; else bias is None.
+    """
+
+    classes: list[int]
+    terms: list[TermEffects]
+    rest: list[float]
+    bias: list[float] | None
+
+
+@dataclass(frozen=True)
 class Content:
     """All that an explanation says: the prediction, the evidence on both sides, and the checks."""
 
@@ -204,6 +231,7 @@ class Content:
     removal: Removal | None
     """None where no unit has a name: then there is nothing to check."""
     what_if: WhatIf | None = None
+    comparison: Comparison | None = None
     code_version: str = ""
     """Of the Unitscope that made it; empty in records made before this was kept."""
     version: int = VERSION

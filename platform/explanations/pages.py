@@ -44,6 +44,25 @@ class PredictionRow:
 
 
 @dataclass(frozen=True)
+class ComparisonCell:
+    """An effect, and its bar in a picture 100 wide with zero in the middle."""
+
+    text: str
+    x: float
+    width: float
+    positive: bool
+
+
+@dataclass(frozen=True)
+class ComparisonTable:
+    """scores: the sum of each column; none where effects do not add up."""
+
+    classes: list[str]
+    rows: list[tuple[str, list[ComparisonCell]]]
+    scores: list[str]
+
+
+@dataclass(frozen=True)
 class UnitLine:
     """A unit of a finding, with its page where the dissection has it."""
 
@@ -144,6 +163,7 @@ def explanation_page(explanation: Explanation, content: Content, layer: Layer) -
             content, content.against.findings, len(content.support.findings), previews
         ),
         "what_if_rows": _what_if_rows(content),
+        "comparison": _comparison(content),
         "score": signed(content.logit),
         "bars": rendering.bar_rows(content),
         "coverage_text": None if content.coverage is None else percent(content.coverage),
@@ -215,6 +235,30 @@ def _what_if_rows(content: Content) -> list[PredictionRow]:
         )
         for index, probability in zip(content.what_if.classes, probabilities, strict=True)
     ]
+
+
+def _comparison(content: Content) -> ComparisonTable | None:
+    """Terms by their largest effect on any compared class."""
+    found = content.comparison
+    if found is None or not found.terms:
+        return None
+    terms = sorted(found.terms, key=lambda term: -max(map(abs, term.effects)))
+    rows = [(term.name, term.effects) for term in terms]
+    rows.append(("Units without a name", found.rest))
+    if found.bias is not None:
+        rows.append(("Starting point of the model", found.bias))
+    scale = max(1e-12, *(abs(effect) for _, effects in rows for effect in effects))
+    scores = [content.logits[index] for index in found.classes]
+    return ComparisonTable(
+        classes=[content.class_names[index] for index in found.classes],
+        rows=[(name, [_comparison_cell(e, scale) for e in effects]) for name, effects in rows],
+        scores=[] if found.bias is None else [signed(score) for score in scores],
+    )
+
+
+def _comparison_cell(effect: float, scale: float) -> ComparisonCell:
+    width = round(49 * abs(effect) / scale, 2)
+    return ComparisonCell(signed(effect), 50 - width if effect < 0 else 50, width, effect > 0)
 
 
 def _check_numbers(content: Content) -> dict[str, str]:

@@ -74,6 +74,7 @@ def make(
         method=method,
         bias=0.25 if method == "additive" else None,
         effects=np.array(effects, np.float32),
+        effects_all=np.outer(effects, [-0.5, 0.25, 1.0]).astype(np.float32),
         maps=maps,
         removal=check or removal([unit.index for unit in units if unit.terms]),
         switches=SimpleNamespace(

@@ -178,6 +178,26 @@ def test_the_check_is_what_removing_the_named_units_really_does(world: World, la
 
 
 @pytest.mark.parametrize("layer", ["stage2", "stage2.0"])
+def test_the_comparison_of_classes_holds_for_each_class(world: World, layer: str) -> None:
+    case = predicted(world)[0]
+    comparison = content_of(explained(case, rename(world, layer))).comparison
+    assert comparison is not None
+    assert comparison.classes[0] == 1
+    assert sorted(comparison.classes) == [0, 1, 2]
+    whole = logits(case)
+    if layer == "stage2":
+        assert comparison.bias is not None
+        parts = [term.effects for term in comparison.terms]
+        total = np.sum([*parts, comparison.rest, comparison.bias], axis=0)
+        np.testing.assert_allclose(total, whole[comparison.classes], rtol=1e-3, atol=1e-4)
+    else:
+        assert comparison.bias is None
+    skin = next(term for term in comparison.terms if term.name == "Skin")
+    alone = whole - logits(case, layer=layer, removed=(7,))
+    np.testing.assert_allclose(skin.effects, alone[comparison.classes], atol=1e-4)
+
+
+@pytest.mark.parametrize("layer", ["stage2", "stage2.0"])
 def test_switching_findings_off_is_what_removing_their_units_really_does(
     world: World, layer: str
 ) -> None:
