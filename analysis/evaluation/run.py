@@ -269,7 +269,7 @@ class _Vocabulary:
             [[other in _broader(code, question) for other in self.codes] for code in self.codes],
             bool,
         ).reshape(len(self.codes), len(self.codes))
-        self.nameable = self.unit_terms.any(0)
+        self.nameable: NDArray[np.bool_] = np.any(self.unit_terms, axis=0)
         if not self.nameable.any():
             raise EvaluationError(
                 "No term of the named units occurs in a report or mask of these images, so nothing "

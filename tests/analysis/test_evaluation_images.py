@@ -12,7 +12,13 @@ from sklearn.metrics import jaccard_score
 
 from analysis.data import Sample
 from analysis.evaluation.bootstrap import PatientBootstrap
-from analysis.evaluation.faithfulness import LogitsOf, faithfulness, image_curves, removal_counts
+from analysis.evaluation.faithfulness import (
+    ImageCurves,
+    LogitsOf,
+    faithfulness,
+    image_curves,
+    removal_counts,
+)
 from analysis.evaluation.localisation import Localisation, Localiser, finding_map
 from analysis.evaluation.observation import EvaluationError, Observation, observe
 from analysis.evaluation.run import evaluate
@@ -113,7 +119,8 @@ def test_curves_by_hand() -> None:
 
 def test_the_order_by_effect_is_better_than_random_and_a_wrong_one_is_not() -> None:
     generator = np.random.default_rng(0)
-    right, wrong = [], []
+    right: list[ImageCurves] = []
+    wrong: list[ImageCurves] = []
     for _ in range(40):
         effects = generator.exponential(1, (10, 1)) * [1.0, 0.0]
         logits_of = additive(effects, np.array([-4.0, 0.0]))
