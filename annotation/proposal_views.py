@@ -34,7 +34,7 @@ def unit_propose(
 ) -> HttpResponse:
     project = get_project(request.user, slug, *LABELLERS)
     return propose_from_request(
-        request, project, get_unit(get_layer(project, dissection, layer), unit)
+        request, project, get_unit(get_layer(request.user, project, dissection, layer), unit)
     )
 
 
@@ -149,12 +149,13 @@ def _labels(count: int) -> str:
 
 
 def _unit_address(project: Project, label: Label | None) -> str:
-    """The page of the label's unit; empty where it is no longer there."""
+    """The page of the label's unit; empty where it is not there, or shows a control."""
     if label is None:
         return ""
     layer = (
         Layer.objects.filter(
             dissection__model=label.model_id,
+            dissection__model__control_of=None,
             dissection__completed__isnull=False,
             name=label.layer_name,
         )

@@ -67,4 +67,4 @@ def _get(
     request: MemberRequest, slug: str, dissection: int, layer: str, unit: int
 ) -> tuple[Project, Unit]:
     project = get_project(request.user, slug, *LABELLERS)
-    return project, get_unit(get_layer(project, dissection, layer), unit)
+    return project, get_unit(get_layer(request.user, project, dissection, layer), unit)

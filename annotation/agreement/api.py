@@ -150,6 +150,7 @@ class ConsensusViewSet(
     serializer_class = ConsensusSerializer
     filterset_class = ConsensusFilter
     project_lookup = "model__project"
+    control_lookup = "model__control_of"
 
     def get_queryset(self) -> QuerySet[Consensus]:
         newer = Consensus.objects.filter(

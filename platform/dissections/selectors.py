@@ -7,6 +7,8 @@ from django.db.models import F, Prefetch, QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 
+from accounts.access import ADMINS, has_role
+from accounts.models import User
 from annotation.selectors import Progress
 from catalog.importing.text import is_storable
 from catalog.models import Project, TrainedModel
@@ -96,17 +98,27 @@ def comparable_layers(project: Project) -> QuerySet[Layer]:
     )
 
 
-def get_layer(project: Project, dissection_id: int, name: str) -> Layer:
-    """A layer of a completed dissection of this project, or Http404."""
+def get_layer(user: User, project: Project, dissection_id: int, name: str) -> Layer:
+    """A layer of a completed dissection of this project that exists for the user, or Http404."""
     if not is_storable(name):
         raise Http404("No layer has such a name.")
-    return get_object_or_404(
+    layer = get_object_or_404(
         Layer.objects.select_related("dissection__model__project", "dissection__dataset"),
         dissection=dissection_id,
         dissection__project=project,
         dissection__completed__isnull=False,
         name=name,
     )
+    hide_control(user, layer.dissection.model)
+    return layer
+
+
+def hide_control(user: User, model: TrainedModel) -> None:
+    """Http404 where the model is an untrained control and the user no admin: readers must not be
+    able to tell which of their units are controls.
+    """
+    if model.control_of_id and not has_role(user, model.project, *ADMINS):
+        raise Http404("No such model.")
 
 
 def get_unit(layer: Layer, index: int) -> Unit:

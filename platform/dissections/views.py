@@ -41,7 +41,7 @@ def units_start(request: MemberRequest, slug: str) -> HttpResponse:
 @require_safe
 def units(request: MemberRequest, slug: str, dissection: int, layer: str) -> HttpResponse:
     project = get_project(request.user, slug)
-    shown = selectors.get_layer(project, dissection, layer)
+    shown = selectors.get_layer(request.user, project, dissection, layer)
     model = shown.dissection.model
     reader = annotation.reader(request.user, project)
     labels = annotation.own_labels(request.user, model, shown.name)
@@ -72,7 +72,7 @@ def units(request: MemberRequest, slug: str, dissection: int, layer: str) -> Htt
 @require_safe
 def unit(request: MemberRequest, slug: str, dissection: int, layer: str, unit: int) -> HttpResponse:
     project = get_project(request.user, slug)
-    home = selectors.get_layer(project, dissection, layer)
+    home = selectors.get_layer(request.user, project, dissection, layer)
     shown = selectors.get_unit(home, unit)
     reader = annotation.reader(request.user, project)
     answered = annotation.answered_indexes(request.user, home.dissection.model, home.name)
@@ -106,7 +106,7 @@ def unit_compare(
 ) -> HttpResponse:
     """A unit beside another one, which the query names (CompareForm)."""
     project = get_project(request.user, slug)
-    shown = selectors.get_unit(selectors.get_layer(project, dissection, layer), unit)
+    shown = selectors.get_unit(selectors.get_layer(request.user, project, dissection, layer), unit)
     form = CompareForm(request.GET or None, project=project, shown=shown)
     pair = [shown, form.chosen] if form.is_valid() else []
     context = {
@@ -125,11 +125,12 @@ def unit_compare(
 def patch(request: MemberRequest, slug: str, unit: int, rank: int) -> HttpResponseBase:
     project = get_project(request.user, slug)
     shown = get_object_or_404(
-        TopPatch.objects.select_related("image", "unit__layer"),
+        TopPatch.objects.select_related("image", "unit__layer__dissection__model__project"),
         unit=unit,
         unit__layer__dissection__project=project,
         rank=rank,
     )
+    selectors.hide_control(request.user, shown.unit.layer.dissection.model)
     return patch_picture(request, shown)
 
 

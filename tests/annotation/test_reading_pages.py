@@ -6,10 +6,13 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from accounts.models import Role
+from annotation.agreement.consensus import Answer, adjudicate
 from annotation.models import Label, Reading, ReadingList
 from annotation.selectors import labelling_by_project
 from catalog.selectors import own_models
 from dissections.selectors import completed_dissections, latest_layer
+from explanations.evaluation.selectors import layers_to_evaluate
 from explanations.selectors import models_with_cases
 from jobs.models import Job
 from tests.annotation.reading_world import add_control, answer, make_list, read_on, take
@@ -118,6 +121,41 @@ class TestReading:
             "reading-mine", args=["study", made.pk]
         )
         assert Label.with_repeats.filter(occasion=1).count() == 2
+
+    @pytest.mark.parametrize(
+        ("person", "status"), [("admin", 200), ("expert1", 404), ("expert2", 404)]
+    )
+    def test_pages_of_control_units_exist_for_admins_alone(
+        self, world: World, person: str, status: int
+    ) -> None:
+        world.project.memberships.create(user=world.people["expert2"], role=Role.ADJUDICATOR)
+        twin = add_control(world)
+        layer = twin.layers.get(name="layer4")
+        client = client_of(world, person)
+        unit = ["study", twin.pk, "layer4", 0]
+        for address in (
+            reverse("units", args=unit[:3]),
+            *(reverse(name, args=unit) for name in ("unit", "unit-compare", "unit-propose")),
+            reverse("patch", args=["study", layer.units.get(index=0).pk, 0]),
+        ):
+            assert client.get(address).status_code == status, address
+        assert client.post(reverse("unit-label", args=unit)).status_code == status
+        assert layer not in layers_to_evaluate(world.project)
+
+    def test_decisions_on_control_units_exist_for_admins_alone(
+        self,
+        world: World,
+        api_client_of: ApiClientOf,  # noqa: F811
+    ) -> None:
+        world.project.memberships.create(user=world.people["expert2"], role=Role.ADJUDICATOR)
+        for model in (world.model, add_control(world).model):
+            adjudicate(
+                user=world.people["admin"], model=model, layer_name="layer4", unit_index=0,
+                answer=Answer(Label.Recognisable.NO), note="Noise.",
+            )  # fmt: skip
+        for person, count in (("admin", 2), ("expert2", 1), ("expert1", 0)):
+            found = api_client_of(world.people[person]).get("/api/consensus/").json()
+            assert found["count"] == count, person
 
     def test_patches_are_those_of_the_unit_without_telling_which(self, world: World) -> None:
         made = make_list(world, "expert1")

@@ -185,6 +185,20 @@ def test_too_few_cases_of_a_class_are_refused_in_words(world: World, client: Cli
     assert "Only 0 cases of the class malignant are explained" in response.content.decode()
 
 
+def test_who_comes_to_label_blind_cannot_go_on(world: World, client: Client) -> None:
+    test = planned(world, "clinician")
+    page = reverse("reader-test-read", args=["study", test.pk])
+    client.force_login(world.people["clinician"])
+    role = world.project.memberships.filter(user=world.people["clinician"])
+    for blinded, status in ((False, 200), (True, 403)):
+        role.update(role=Role.EXPERT)
+        world.project.blinded = blinded
+        world.project.save()
+        assert client.get(page).status_code == status
+    role.update(role=Role.CLINICIAN)
+    assert client.get(page).status_code == 200
+
+
 def test_only_admins_see_results_and_only_readers_read(world: World, client: Client) -> None:
     test = planned(world, "clinician")
     own = {

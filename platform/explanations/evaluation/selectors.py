@@ -10,6 +10,7 @@ from accounts.models import Role, User
 from annotation.selectors import answered_indexes, labels_digest, reader, unit_terms
 from catalog.models import Project, TrainedModel
 from dissections.models import Layer
+from dissections.selectors import completed_dissections
 from explanations.evaluation.services import labels_of
 from explanations.models import Calibration, Evaluation
 
@@ -29,9 +30,9 @@ def get_evaluation(project: Project, pk: int) -> Evaluation:
 
 
 def layers_to_evaluate(project: Project) -> QuerySet[Layer]:
-    """Layers of finished dissections, the newest and the deepest first."""
+    """Layers of dissections that are shown, the newest and the deepest first."""
     return (
-        Layer.objects.filter(dissection__project=project, dissection__completed__isnull=False)
+        Layer.objects.filter(dissection__in=completed_dissections(project))
         .select_related("dissection__model", "dissection__dataset")
         .order_by("-dissection__completed", "-position")
     )

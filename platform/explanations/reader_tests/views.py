@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -11,11 +12,17 @@ from accounts.access import ADMINS, get_project, has_role
 from accounts.models import User
 from accounts.requests import MemberRequest
 from catalog.models import Project
+from explanations.findings import may_see_findings
 from explanations.models import ReaderTest, ReaderTestAnswer
 from explanations.reader_tests import pages, services
 from explanations.reader_tests.forms import GuessForm, ReaderTestForm
 from explanations.reader_tests.results import results
 from jobs.forms import require_form
+
+WITHHELD = (
+    "You name units without seeing colleagues' answers, which explanations show. "
+    "Ask an admin of the project to close this test or to open the project's blinding."
+)
 
 
 @require_safe
@@ -105,9 +112,13 @@ def reader_test_back(request: MemberRequest, slug: str, test: int) -> HttpRespon
 
 
 def _own_test(user: User, project: Project, pk: int) -> ReaderTest:
-    return get_object_or_404(
+    """A test the user takes part in. Who has come to answer units blind since may not go on."""
+    test = get_object_or_404(
         project.reader_tests.filter(readers=user).select_related("model"), pk=pk
     )
+    if not may_see_findings(user, project):
+        raise PermissionDenied(WITHHELD)
+    return test
 
 
 def _next(turns: QuerySet[ReaderTestAnswer]) -> ReaderTestAnswer | None:
