@@ -1,6 +1,8 @@
 """The whole product as its user gets it: the demo command, and a real Chromium in front of it."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +12,13 @@ from tests.browser.running import Demo, chromium, start_demo
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    running = start_demo(tmp_path_factory.mktemp("demo") / "var")
-    yield running
-    running.stop()
+def demo() -> Iterator[Demo]:
+    # Not in pytest's own folder: another run of pytest closes that to all users but its own, and
+    # with it to the user that Postgres runs as.
+    with tempfile.TemporaryDirectory(prefix="unitscope-demo-") as folder:
+        running = start_demo(Path(folder) / "var")
+        yield running
+        running.stop()
 
 
 @pytest.fixture(scope="session")
