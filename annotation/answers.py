@@ -56,6 +56,17 @@ def lacking(label: Label) -> list[str]:
     return [key for key in required if key not in ALWAYS_ASKED and not given.get(key)]
 
 
+def told(label: Label) -> list[tuple[str, str]]:
+    """The label's further answers as people read them: (question, answer), as its set asks."""
+    if label.question_set is None:
+        return []
+    return [
+        (question.title, in_words(label.answers[question.key]))
+        for question in questions_of(label.question_set)
+        if question.key in label.answers
+    ]
+
+
 def in_words(value: Any) -> str:
     """An answer as people read it."""
     if isinstance(value, list):

@@ -16,6 +16,7 @@ from annotation.agreement.disagreements import UnitState
 from annotation.agreement.forms import ListForm
 from annotation.agreement.proposals import proposal_agreement
 from annotation.agreement.report import agreement_report
+from annotation.answers import told
 from annotation.models import Label
 from catalog.models import Term, TrainedModel
 from dissections.models import Layer, Unit
@@ -94,7 +95,7 @@ def decision_panel(
     }
     recognisable = sent.get("recognisable", "") if sent else settled.recognisable if settled else ""
     return {
-        "labels": labels,
+        "labels": [(label, told(label)) for label in labels],
         "state": state,
         "settled": settled,
         "history": consensus.history(model, layer, unit),

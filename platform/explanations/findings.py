@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.db.models import F, QuerySet
+from django.db.models import CharField, F, Func, QuerySet
 
 from accounts.access import has_role
 from accounts.models import Role, User
@@ -69,10 +69,12 @@ def latest_explanations(
 
 def terms_found(model: TrainedModel) -> list[tuple[str, str]]:
     """Code and name of the terms that some explanation of the model names, by name."""
-    names: dict[str, str] = {}
-    for findings in latest_explanations(model).values_list("content__support__findings", flat=True):
-        names |= {finding["code"]: finding["name"] for finding in findings}
-    return sorted(names.items(), key=lambda term: term[1])
+    one = Func("term_codes", function="unnest", output_field=CharField())
+    made = Explanation.objects.filter(case__model=model, completed__isnull=False)
+    codes = set(made.annotate(one=one).values_list("one", flat=True).order_by().distinct())
+    terms = model.project.vocabulary.terms.filter(code__in=codes)
+    names = dict(terms.values_list("code", "name"))
+    return sorted(((code, names.get(code, code)) for code in codes), key=lambda term: term[1])
 
 
 def with_findings(
