@@ -19,6 +19,7 @@ from analysis.dissection import (
     merge_shards,
     plan_shards,
 )
+from analysis.errors import AnalysisError
 from catalog.models import Concept, Image
 from catalog.stored_folders import local_folder
 from dissections.models import Dissection, Shard
@@ -47,6 +48,7 @@ def run(job: Job, reporter: Reporter) -> None:
         found = {shard.start: _computed(shard, reporter, stack) for shard in shards}
         missing = [shard for shard in shards if found[shard.start] is None]
         if missing:
+            _refuse_repeats(missing, job)
             _hand_out(missing, job, reporter)
             return
         merged = merge_shards(part for part in found.values() if part is not None)
@@ -78,6 +80,18 @@ def _computed(shard: Shard, reporter: Reporter, stack: ExitStack) -> ShardResult
         reporter.log(f"The part {shard} is computed again: {error}")
         forget(shard)
         return None
+
+
+def _refuse_repeats(shards: list[Shard], job: Job) -> None:
+    """A part that was computed twice and still cannot be read would go round for ever."""
+    done = job.parts.filter(state=Job.State.SUCCEEDED)
+    for shard in shards:
+        if done.filter(target_id=shard.pk).count() > 1:
+            raise AnalysisError(
+                f"The part {shard} was computed, but its files cannot be read here. Let all "
+                "workers use the same storage (STORAGE_URL) and the same version of Unitscope, "
+                "and run the job again."
+            )
 
 
 def _hand_out(shards: list[Shard], job: Job, reporter: Reporter) -> None:

@@ -21,7 +21,7 @@ def run(job: Job, reporter: Reporter) -> None:
             explain_record(
                 record, step=lambda _done, _stage: None, should_stop=reporter.should_stop
             )
-        except AnalysisError as error:
+        except (AnalysisError, OSError) as error:
             reporter.log(f"{record.case.image} was left out: {error}")
             note_failure(share, record, str(error))
     reporter.progress(len(records), len(records), "Explaining cases")

@@ -15,6 +15,8 @@ from catalog.models import Project, TrainedModel
 from explanations.models import Case, Explanation
 
 SHOWN = 3
+READ_AT_ONCE = 200
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -106,13 +108,14 @@ def _summary(explanation: Explanation) -> Summary:
 
 def finding_rows(cases: QuerySet[Case], model: TrainedModel) -> Iterator[FindingRow]:
     """The findings of the cases' newest explanations, case by case, strongest first."""
-    explanations = (
-        latest_explanations(model)
-        .filter(case__in=cases)
-        .select_related("case__image", "case__model", "layer")
-    )
-    for explanation in sorted(explanations, key=lambda one: one.case.image.name):
-        yield from _rows(explanation)
+    found = latest_explanations(model).filter(case__in=cases)
+    order = [pk for _, pk in sorted(found.values_list("case__image__name", "pk"))]
+    whole = Explanation.objects.select_related("case__image", "case__model", "layer")
+    for start in range(0, len(order), READ_AT_ONCE):
+        keys = order[start : start + READ_AT_ONCE]
+        explanations = whole.in_bulk(keys)
+        for key in keys:
+            yield from _rows(explanations[key])
 
 
 def _rows(explanation: Explanation) -> Iterator[FindingRow]:
@@ -151,6 +154,4 @@ def as_csv(rows: Iterable[FindingRow]) -> str:
 
 
 def _harmless(value: Any) -> Any:
-    return (
-        f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
-    )
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value

@@ -164,7 +164,7 @@ class ReaderTestAnswer(models.Model):
     reader = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="reader_test_answers"
     )
-    explanation = models.ForeignKey(Explanation, models.PROTECT, related_name="+")
+    explanation = models.ForeignKey(Explanation, models.RESTRICT, related_name="+")
     position = models.PositiveIntegerField(help_text="In the order of this reader, from 0.")
     seen = models.CharField(max_length=12, choices=Seen.choices)
     guess = models.PositiveIntegerField(null=True, help_text="Index of the guessed class.")

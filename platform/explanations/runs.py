@@ -74,6 +74,7 @@ def explanations_of(run: ExplanationRun) -> QuerySet[Explanation]:
 @transaction.atomic
 def shares_left(run: ExplanationRun) -> list[ExplanationShare]:
     """New shares of the cases that are neither explained yet nor known to fail."""
+    ExplanationRun.objects.select_for_update().get(pk=run.pk)
     run.shares.filter(failed={}).delete()
     done = explanations_of(run).values("case")
     left = list(
@@ -101,7 +102,8 @@ def note_failure(share: ExplanationShare, record: Explanation, reason: str) -> N
     """Let the run go on without a case; its empty record goes, so that it can be asked for anew."""
     share.failed[str(record.case_id)] = reason
     share.save(update_fields=["failed"])
-    record.delete()
+    # Not one that somebody who opened the case has a job on.
+    Explanation.objects.filter(pk=record.pk, completed=None, job=None).delete()
 
 
 def records_of(share: ExplanationShare) -> list[Explanation]:

@@ -78,7 +78,7 @@ def _stored(
     digest = hashlib.sha256(content).hexdigest()
     known = dataset.images.filter(sha256=digest).first()
     if known is not None:
-        return known
+        return _with_facts(known, patient.strip(), laterality, view)
     try:
         suffix = image_suffix(content, file.name or "")
         read_image(io.BytesIO(content), suffix=suffix)
@@ -90,7 +90,7 @@ def _stored(
         dataset=dataset,
         file=ContentFile(content, name=f"{digest}{suffix}"),
         name=name,
-        patient=patient.strip() or name[:80],
+        patient=patient.strip() or f"{name[:70]}-{digest[:8]}",
         laterality=laterality,
         view=view,
         split=Split.TEST,
@@ -99,3 +99,24 @@ def _stored(
         bits=info.bits,
         sha256=digest,
     )
+
+
+def _with_facts(known: Image, patient: str, laterality: str, view: str) -> Image:
+    """The stored image with what was not known of it before. Raises where facts differ."""
+    given = {"patient": patient, "laterality": laterality, "view": view}
+    for name, value in given.items():
+        stored = getattr(known, name)
+        if value and stored and value != stored and not _is_made_up(known, name):
+            raise ExplanationRequestError(
+                f"This image is here already as {known}, with the {name} “{stored}”. Leave the "
+                "field empty to open it."
+            )
+        if value:
+            setattr(known, name, value)
+    known.save(update_fields=list(given))
+    return known
+
+
+def _is_made_up(image: Image, name: str) -> bool:
+    """Whether a patient was never given."""
+    return name == "patient" and image.patient.endswith(f"-{image.sha256[:8]}")

@@ -1,8 +1,9 @@
 """Starting, cancelling and retrying jobs, and what a worker reports about them."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from celery import current_app
 from django.db import transaction
@@ -33,6 +34,7 @@ QUEUES = {
 # Redis serves 0 first: a clinician's explanation goes ahead of the many parts of a dissection.
 PART_PRIORITY, WHOLE_PRIORITY = 9, 0
 LOG_CHARACTERS = 50_000
+RESENT_AFTER = timedelta(minutes=10)
 BROKER_DOWN = (
     "The job could not be handed to a worker, because Redis does not answer. Tell whoever runs "
     "this server, and run the job again once Redis is back."
@@ -127,6 +129,7 @@ def cancel(*, job: Job) -> None:
         JobError: the job has already ended, or is a part of another one.
     """
     _refuse_part(job)
+    Job.objects.select_for_update().get(pk=job.pk)
     stopped = _stop(Job.objects.filter(pk=job.pk))
     asked = Job.objects.filter(pk=job.pk, state=Job.State.RUNNING).update(cancel_requested=True)
     if stopped:
@@ -291,9 +294,10 @@ def _stop(jobs: QuerySet[Job]) -> int:
 
 
 def _cancel_parts(parent_id: int) -> None:
+    """Ask all to stop, then end those that nobody runs: none slips between the two."""
     parts = Job.objects.filter(parent_id=parent_id)
+    parts.filter(state__in=Job.ACTIVE).update(cancel_requested=True)
     _stop(parts)
-    parts.filter(state=Job.State.RUNNING).update(cancel_requested=True)
 
 
 def _refuse_part(job: Job) -> None:
@@ -307,15 +311,19 @@ def requeue_orphans(worker: str) -> int:
     A worker that starts has nothing running, so running jobs under its name are orphans too.
     """
     Job.objects.filter(state=Job.State.RUNNING, worker=worker).update(state=Job.State.QUEUED)
-    return _enqueue_all(Job.objects.filter(Q(state=Job.State.QUEUED) | _silent()))
+    return _enqueue_all(list(Job.objects.filter(Q(state=Job.State.QUEUED) | _silent())))
 
 
 def requeue_silent() -> int:
-    """Send again the jobs of workers that have disappeared; workers run this once in a while."""
-    return _enqueue_all(Job.objects.filter(_silent()))
+    """Send again the jobs of workers that have disappeared, and jobs that have been queued for so
+    long that the broker may have lost their message; workers run this once in a while."""
+    overdue = Job.objects.filter(state=Job.State.QUEUED, queued__lt=timezone.now() - RESENT_AFTER)
+    waiting = list(overdue)
+    overdue.update(queued=timezone.now())
+    return _enqueue_all([*Job.objects.filter(_silent()), *waiting])
 
 
-def _enqueue_all(jobs: QuerySet[Job]) -> int:
+def _enqueue_all(jobs: Collection[Job]) -> int:
     for job in jobs:
         enqueue(job)
     return len(jobs)

@@ -66,6 +66,21 @@ def test_the_same_file_is_stored_once(client: Client, world: World) -> None:
     assert len(set(names)) == 2
 
 
+def test_facts_are_added_to_a_known_image_and_contradictions_refused(
+    client: Client, world: World
+) -> None:
+    client.force_login(world.people["clinician"])
+    send(client, world, png())
+    send(client, world, png(), patient="P-7", laterality="R")
+    image = Image.objects.get(dataset__holds_uploads=True)
+    assert (image.patient, image.laterality) == ("P-7", "R")
+    refused = send(client, world, png(), patient="P-8")
+    assert refused.status_code == 422
+    assert "with the patient “P-7”" in refused.content.decode()
+    image.refresh_from_db()
+    assert image.patient == "P-7"
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [(b"no image", "PNG, JPEG or DICOM"), (png()[:60], "image"), (b"", "empty")],

@@ -145,6 +145,8 @@ def test_intervals_resample_patients_and_not_answers() -> None:
     assert narrow["image"].low == pytest.approx(0.28, abs=0.04)
     assert narrow["image"].high == pytest.approx(0.72, abs=0.04)
     assert wide["both"].value is None
+    (alone, _) = estimates([Turn("p0", "image", True)] * 5, 0)
+    assert (alone["image"].value, alone["image"].low) == (1, None)
 
 
 def test_an_answer_can_be_taken_back_which_is_counted(world: World, client: Client) -> None:

@@ -78,6 +78,14 @@ def test_a_silent_job_can_be_cancelled_and_run_again_and_is_handed_on(job: Job) 
     assert services.requeue_silent() == 0
 
 
+def test_a_job_whose_message_the_broker_lost_is_sent_again_once_in_a_while(job: Job) -> None:
+    assert services.requeue_silent() == 0
+    long_ago = timezone.now() - services.RESENT_AFTER - timedelta(seconds=1)
+    Job.objects.filter(pk=job.pk).update(queued=long_ago)
+    assert services.requeue_silent() == 1
+    assert services.requeue_silent() == 0
+
+
 def test_a_silent_job_is_taken_over(job: Job) -> None:
     services.claim(job.pk, worker="w", delivery="m", redelivered=False)
     long_ago = timezone.now() - STALE_AFTER - timedelta(seconds=1)

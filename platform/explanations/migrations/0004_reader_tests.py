@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
                 ('changes', models.PositiveIntegerField(default=0, help_text='How often it was taken back.')),
                 ('opened', models.DateTimeField(null=True)),
                 ('answered', models.DateTimeField(null=True)),
-                ('explanation', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='explanations.explanation')),
+                ('explanation', models.ForeignKey(on_delete=django.db.models.deletion.RESTRICT, related_name='+', to='explanations.explanation')),
                 ('reader', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='reader_test_answers', to=settings.AUTH_USER_MODEL)),
                 ('test', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='answers', to='explanations.readertest')),
             ],

@@ -106,8 +106,11 @@ def _lines(findings: list[Finding], before: int) -> list[FindingLine]:
 
 
 def _row(name: str, estimate: Estimate) -> AccuracyRow:
-    if estimate.value is None or estimate.low is None or estimate.high is None:
+    if estimate.value is None:
         return AccuracyRow(name, "no answers yet", "", estimate.count, False, 0, 0, 0)
+    if estimate.low is None or estimate.high is None:
+        text = percent(estimate.value)
+        return AccuracyRow(name, text, "needs more patients", estimate.count, False, 0, 0, 0)
     return AccuracyRow(
         name=name,
         text=percent(estimate.value),

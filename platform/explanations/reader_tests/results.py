@@ -8,6 +8,8 @@ import numpy as np
 from explanations.models import ReaderTest, ReaderTestAnswer
 
 DRAWS = 2000
+# One patient resampled is always the same one: that says nothing of how results vary.
+LEAST_PATIENTS = 2
 WAYS = [str(way) for way in ReaderTestAnswer.Seen]
 
 
@@ -97,7 +99,9 @@ def estimates(turns: Sequence[Turn], seed: int) -> tuple[dict[str, Estimate], Es
             for name, weights in (("value", whole), ("draws", draws))
         }
     accuracy = {
-        way: _estimate(shares["value"][0, w], shares["draws"][:, w], int(count[w].sum()))
+        way: _estimate(
+            shares["value"][0, w], shares["draws"][:, w], int(count[w].sum()), len(patients)
+        )
         for w, way in enumerate(WAYS)
     }
     both, image = WAYS.index("both"), WAYS.index("image")
@@ -105,12 +109,15 @@ def estimates(turns: Sequence[Turn], seed: int) -> tuple[dict[str, Estimate], Es
         shares["value"][0, both] - shares["value"][0, image],
         shares["draws"][:, both] - shares["draws"][:, image],
         int(count[both].sum() + count[image].sum()),
+        len(patients),
     )
     return accuracy, gain
 
 
-def _estimate(value: float, draws: np.ndarray, count: int) -> Estimate:
+def _estimate(value: float, draws: np.ndarray, count: int, patients: int) -> Estimate:
     if not np.isfinite(value):
         return Estimate(None, None, None, count)
     low, high = np.nanpercentile(draws, [2.5, 97.5])
+    if patients < LEAST_PATIENTS:
+        return Estimate(float(value), None, None, count)
     return Estimate(float(value), float(low), float(high), count)
