@@ -8,6 +8,8 @@ from explanations.models import ReaderTest
 from explanations.reader_tests.services import create_test
 from explanations.selectors import models_with_cases
 
+# So that a single reader meets every class in each of the three ways.
+LEAST_CASES_PER_CLASS = 3
 MOST_CASES_PER_CLASS = 200
 
 
@@ -15,7 +17,7 @@ class ReaderTestForm(forms.Form):
     name = forms.CharField(max_length=120, initial="Reader test")
     model = forms.ModelChoiceField(TrainedModel.objects.none(), empty_label=None)
     cases_per_class = forms.IntegerField(
-        min_value=1,
+        min_value=LEAST_CASES_PER_CLASS,
         max_value=MOST_CASES_PER_CLASS,
         initial=10,
         label="Cases of each class",
