@@ -24,7 +24,7 @@ def open_a_unit(page: Page) -> None:
 def open_most_malignant_case(page: Page) -> None:
     """Open the case with the highest probability of malignant and wait for its explanation."""
     page.goto(MOST_MALIGNANT)
-    page.locator("main a[href*='/cases/']").first.click()
+    page.locator("main .case-link").first.click()
     wait_for_explanation(page)
 
 

@@ -105,7 +105,7 @@ def test_no_page_has_a_serious_accessibility_violation(page: Page, scheme: str) 
     open_a_unit(page)
     serious += _serious(page)
     page.goto(MOST_MALIGNANT)
-    page.locator("main a[href*='/cases/']").first.click()
+    page.locator("main .case-link").first.click()
     wait_for_explanation(page)
     serious += _serious(page)
     assert not serious
