@@ -161,9 +161,10 @@ def next_reading(
         after: the reading that is being left, which is not handed out again.
 
     Raises:
-        ReadingError: the list is closed.
+        ReadingError: the list is closed, or the reader was removed from it.
     """
     _refuse_closed(reading_list)
+    _refuse_removed(reading_list, reader)
     for waits in (False, True):
         for turn in standing(reading_list, reader).turns():
             if after and (turn.item, turn.occasion) == (after.item_id, after.occasion):
@@ -178,9 +179,11 @@ def open_reading(*, reading: Reading) -> Reading:
     """Open a reading again, to go on with it or to revise it.
 
     Raises:
-        ReadingError: the list is closed, or enough colleagues have taken the unit meanwhile.
+        ReadingError: the list is closed, the reader was removed from it, or enough colleagues have
+            taken the unit meanwhile.
     """
     _refuse_closed(reading.item.reading_list)
+    _refuse_removed(reading.item.reading_list, reading.reader)
     if reading.state == Reading.State.DONE:
         return reading
     turn = Turn(reading.item_id, reading.occasion)
@@ -194,10 +197,12 @@ def open_reading(*, reading: Reading) -> Reading:
 
 @transaction.atomic
 def _take(turn: Turn, reader: User, *, waits: bool) -> Reading | None:
-    """Hold an item for a reader, or None where it is locked, full or done."""
+    """Hold an item for a reader of its list, or None where it is locked, full or done."""
     items = ReadingItem.objects.select_for_update(skip_locked=not waits, of=("self",))
     item = items.select_related("reading_list").filter(pk=turn.item).first()
-    if item is None or not _has_place(item, reader, turn.occasion):
+    if item is None or not _is_reader(item.reading_list, reader):
+        return None
+    if not _has_place(item, reader, turn.occasion):
         return None
     reading, _ = Reading.objects.get_or_create(item=item, reader=reader, occasion=turn.occasion)
     if reading.state == Reading.State.DONE:
@@ -243,8 +248,9 @@ def leave(*, reading: Reading, how: Leaving, seconds: float) -> Reading:
 def _settle(reading: Reading) -> None:
     if not selectors.is_answered(reading):
         if reading.state == Reading.State.DONE:
+            hold = _is_reader(reading.item.reading_list, reading.reader)
             reading.state = Reading.State.OPEN
-            reading.held_until = timezone.now() + HOLD
+            reading.held_until = timezone.now() + HOLD if hold else None
             reading.finished = None
     elif reading.state == Reading.State.DONE or _has_place(
         reading.item, reading.reader, reading.occasion
@@ -285,6 +291,18 @@ def remove_reader(*, reading_list: ReadingList, user: User) -> None:
 def _refuse_closed(reading_list: ReadingList) -> None:
     if reading_list.closed:
         raise ReadingError(f"“{reading_list}” is closed. Your answers are kept.")
+
+
+def _refuse_removed(reading_list: ReadingList, reader: User) -> None:
+    if not _is_reader(reading_list, reader):
+        raise ReadingError(
+            f"You are no longer a reader of “{reading_list}”. Your answers are kept; "
+            "ask an admin of the project to go on."
+        )
+
+
+def _is_reader(reading_list: ReadingList, reader: User) -> bool:
+    return reading_list.readers.filter(pk=reader.pk).exists()
 
 
 def _locked(reading: Reading) -> Reading:

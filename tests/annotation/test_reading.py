@@ -172,6 +172,19 @@ class TestHandingOut:
         with pytest.raises(ReadingError, match="no expert"):
             services.add_reader(reading_list=made, user=world.people["clinician"])
 
+    def test_a_removed_reader_holds_nothing_again(self, world: World) -> None:
+        made = make_list(world, readers_per_unit=1)
+        ada = world.people["expert1"]
+        done, held = answer(take(made, ada)), take(made, ada)
+        services.remove_reader(reading_list=made, user=ada)
+        with pytest.raises(ReadingError, match="no longer a reader"):
+            services.next_reading(reading_list=made, reader=ada, after=held)
+        for reading in (done, held):
+            with pytest.raises(ReadingError, match="no longer a reader"):
+                services.open_reading(reading=reading)
+        assert answer(done, "").state == Open
+        assert not Reading.objects.exclude(held_until=None).filter(state=Open).exists()
+
 
 @pytest.mark.django_db
 class TestLeaving:
