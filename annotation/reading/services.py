@@ -230,14 +230,14 @@ def record_answer(*, reading: Reading) -> None:
 def leave(*, reading: Reading, how: Leaving, seconds: float) -> Reading:
     """Note that the reader has left a unit, and how long it was looked at.
 
-    Going on without an answer skips the unit, which comes back at the end.
+    Going on without an answer skips the unit, which comes back at the end. One that is answered
+    stays done.
     """
     reading = _locked(reading)
     reading.seconds += min(max(seconds, 0.0), MOST_SECONDS_A_VISIT)
     if reading.state == Reading.State.OPEN:
         _settle(reading)
-    unanswered = reading.state == Reading.State.OPEN
-    if how == Leaving.SKIP or (how == Leaving.NEXT and unanswered):
+    if reading.state == Reading.State.OPEN and how != Leaving.PAUSE:
         reading.state = Reading.State.SKIPPED
         reading.held_until = None
         reading.finished = timezone.now()

@@ -230,6 +230,12 @@ class TestLeaving:
         assert (first.state, first.seconds) == (Done, 12)
         assert answer(first, "").state == Open
 
+    def test_what_is_answered_cannot_be_put_off(self, world: World) -> None:
+        made = make_list(world)
+        ada = world.people["expert1"]
+        done = answer(take(made, ada))
+        assert services.leave(reading=done, how=Leaving.SKIP, seconds=1).state == Done
+
     def test_time_is_added_up_within_reason(self, world: World) -> None:
         first = take(make_list(world), world.people["expert1"])
         services.leave(reading=first, how=Leaving.PAUSE, seconds=1e9)
