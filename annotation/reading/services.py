@@ -4,13 +4,14 @@ import secrets
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from enum import StrEnum
+from itertools import count
 from random import Random
 
 from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from annotation.models import Reading, ReadingItem, ReadingList
+from annotation.models import Label, Reading, ReadingItem, ReadingList
 from annotation.reading import selectors
 from annotation.reading.order import mixed
 from annotation.reading.standing import Turn, active, standing
@@ -202,9 +203,10 @@ def _take(turn: Turn, reader: User, *, waits: bool) -> Reading | None:
     item = items.select_related("reading_list").filter(pk=turn.item).first()
     if item is None or not _is_reader(item.reading_list, reader):
         return None
-    if not _has_place(item, reader, turn.occasion):
+    occasion = _repeat(item, reader) if turn.occasion is None else turn.occasion
+    if not _has_place(item, reader, occasion):
         return None
-    reading, _ = Reading.objects.get_or_create(item=item, reader=reader, occasion=turn.occasion)
+    reading, _ = Reading.objects.get_or_create(item=item, reader=reader, occasion=occasion)
     if reading.state == Reading.State.DONE:
         return None
     reading.state = Reading.State.OPEN
@@ -212,6 +214,30 @@ def _take(turn: Turn, reader: User, *, waits: bool) -> Reading | None:
     reading.finished = None
     reading.save(update_fields=["state", "held_until", "finished"])
     return reading
+
+
+def _repeat(item: ReadingItem, reader: User) -> int:
+    """The occasion of the item's hidden repeat: the first that the reader has not used yet.
+
+    Labels belong to the unit, not to the list: another list may have repeated the unit already.
+    """
+    # Two lists may repeat the same unit at once, and their items have locks of their own.
+    User.objects.select_for_update(no_key=True).get(pk=reader.pk)
+    begun = item.readings.filter(reader=reader, occasion__gt=0).first()
+    if begun:
+        return begun.occasion
+    unit = {
+        "model": item.model_id, "layer_name": item.layer_name, "unit_index": item.unit_index,
+    }  # fmt: skip
+    labels = Label.with_repeats.filter(author=reader, **unit)
+    readings = Reading.objects.filter(
+        reader=reader, **{f"item__{name}": value for name, value in unit.items()}
+    )
+    used = {
+        *labels.values_list("occasion", flat=True),
+        *readings.values_list("occasion", flat=True),
+    }
+    return next(occasion for occasion in count(1) if occasion not in used)
 
 
 @transaction.atomic

@@ -13,9 +13,11 @@ from django.utils import timezone
 from annotation.models import Label, Reading, ReadingItem
 from annotation.reading import services
 from annotation.reading.order import mixed, reader_order, repeat_gaps
+from annotation.reading.progress import by_reader
 from annotation.reading.selectors import numbered
 from annotation.reading.services import Leaving, ReadingError
 from annotation.reading.standing import standing
+from annotation.services import save_label
 from tests.annotation.reading_world import add_control, answer, make_list, read_on, take
 from tests.platform.factories import World, build_world
 
@@ -271,6 +273,36 @@ class TestRepeats:
         firsts = [reading.item_id for reading in order[:5]]
         repeated = [firsts.index(reading.item_id) for reading in order[5:]]
         assert repeated == sorted(repeated), "the one read longest ago comes first"
+
+    def test_another_list_repeats_a_unit_on_an_occasion_of_its_own(self, world: World) -> None:
+        """Three lists each repeat one of two units, so one unit comes again at least twice."""
+        ada = world.people["expert1"]
+        lists = [make_list(world, "expert1", units=2, repeat_share=0.3) for _ in range(3)]
+        repeats = [read_on(made, ada)[-1] for made in lists]
+        said = Label.with_repeats.filter(author=ada).exclude(occasion=0)
+        assert {(label.unit_index, label.occasion) for label in said} == {
+            (reading.item.unit_index, reading.occasion) for reading in repeats
+        }
+        assert said.count() == 3, "each repeat came to an empty form"
+
+        figures = [by_reader(made)[0].repeats for made in lists]
+        assert figures[0]
+        assert figures[0].pairs == 1
+        assert figures[1:] == [None, None], "their first answers were given in another list"
+
+    def test_answers_given_before_a_list_are_left_out_of_its_figures(self, world: World) -> None:
+        add_control(world)
+        ada = world.people["expert1"]
+        made = make_list(world, "expert1", units=4, controls=2)
+        early = made.items.filter(control=False)[0]
+        save_label(
+            user=ada, model=early.model, layer_name=early.layer_name,
+            unit_index=early.unit_index, recognisable="yes",
+        )  # fmt: skip
+        read_on(made, ada)
+        contrast = by_reader(made)[0].contrast
+        assert contrast
+        assert (contrast.real.total, contrast.controls.total) == (3, 2)
 
     def test_repeats_take_no_place_from_colleagues(self, world: World) -> None:
         made = make_list(world, units=5, repeat_share=0.2, readers_per_unit=1)
