@@ -14,7 +14,7 @@ from annotation.models import Label, Reading, ReadingItem
 from annotation.reading import services
 from annotation.reading.order import mixed, reader_order, repeat_gaps
 from annotation.reading.progress import by_reader
-from annotation.reading.selectors import numbered
+from annotation.reading.selectors import most_influential, numbered
 from annotation.reading.services import Leaving, ReadingError
 from annotation.reading.standing import standing
 from annotation.services import save_label
@@ -61,6 +61,14 @@ class TestMaking:
         assert list(again.items.values_list("model", "unit_index")) == list(
             made.items.values_list("model", "unit_index")
         )
+
+    def test_a_unit_that_never_varies_is_not_among_the_most_influential(self, world: World) -> None:
+        dead = world.unit(5)
+        assert dead.threshold is None
+        dead.influence_max = 1e6
+        dead.save()
+        found = most_influential(world.dissection, ["layer4"], 6)
+        assert [unit.index for unit in found] == [4, 3, 2, 0, 1]
 
     def test_a_pasted_list_keeps_its_order(self, world: World) -> None:
         assert [unit.index for unit in numbered(world.dissection, "layer4", [3, 0, 3, 99])] == [
@@ -113,7 +121,7 @@ class TestHandingOut:
         ada, ben = world.people["expert1"], world.people["expert2"]
         held = take(made, ada)
         others = read_on(made, ben)
-        assert len(others) == 5
+        assert len(others) == 4
         assert held.item_id not in {reading.item_id for reading in others}
         assert standing(made, ada).total == 1
         answer(held)
@@ -168,7 +176,7 @@ class TestHandingOut:
         done = answer(take(made, ada))
         take(made, ada)
         services.remove_reader(reading_list=made, user=ada)
-        assert len(read_on(made, ben)) == 5, "the held one is free again, the read one counts"
+        assert len(read_on(made, ben)) == 4, "the held one is free again, the read one counts"
         services.add_reader(reading_list=made, user=ada)
         assert standing(made, ada).readings(Done) == [done]
         with pytest.raises(ReadingError, match="no expert"):
