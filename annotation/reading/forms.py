@@ -142,8 +142,16 @@ class ReadingListForm(forms.Form):
                 "numbers",
                 f"{layer.name} has no unit {beyond[0]}; its units are 0 to {layer.unit_count - 1}.",
             )
-        elif not numbers:
+            return
+        if not numbers:
             self._refuse("numbers", "Write at least one unit number.")
+        constant = layer.units.filter(index__in=numbers, threshold=None).order_by("index").first()
+        if constant:
+            self._refuse(
+                "numbers",
+                f"Unit {constant.index} of {layer.name} has the same value on every image, so "
+                "there is nothing to read. Leave it out.",
+            )
 
     def _refuse(self, field: str | None, message: str) -> None:
         self.add_error(field if field in self.fields else None, message)

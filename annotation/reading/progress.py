@@ -1,6 +1,7 @@
 """How far a list has come, for those who run it: by reader and by unit."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from accounts.models import User
 from annotation.models import Label, Reading, ReadingItem, ReadingList
@@ -67,7 +68,7 @@ def by_item(reading_list: ReadingList) -> list[ItemProgress]:
     return [ItemProgress(item, readers.get(item.pk, [])) for item in items]
 
 
-Answers = dict[tuple[int, int, str, int, int], Answer]
+Answers = dict[tuple[int, int, str, int, int], tuple[datetime, Answer]]
 
 
 def _done(reading_list: ReadingList) -> list[Reading]:
@@ -76,21 +77,33 @@ def _done(reading_list: ReadingList) -> list[Reading]:
 
 
 def _answers(reading_list: ReadingList) -> Answers:
-    """By author, model, layer, unit and occasion."""
+    """By author, model, layer, unit and occasion, each with the time it was first given."""
     models = reading_list.items.values("model")
     labels = Label.with_repeats.filter(model__in=models).prefetch_related("terms")
     return {
         (
             label.author_id, label.model_id, label.layer_name, label.unit_index, label.occasion,
-        ): Answer(label.recognisable, frozenset(term.code for term in label.terms.all()))
+        ): (
+            label.created,
+            Answer(label.recognisable, frozenset(term.code for term in label.terms.all())),
+        )
         for label in labels
     }  # fmt: skip
 
 
 def _answer(reading: Reading, answers: Answers) -> Answer | None:
+    """What was said in the reading; None where its form came filled in.
+
+    That is so where the reader had answered on the unit before, on its own page or in another
+    list: such an answer was not given blindly.
+    """
     item = reading.item
     place = (item.model_id, item.layer_name, item.unit_index)
-    return answers.get((reading.reader_id, *place, reading.occasion))
+    found = answers.get((reading.reader_id, *place, reading.occasion))
+    if found is None:
+        return None
+    given, answer = found
+    return answer if given >= reading.opened else None
 
 
 def _first(

@@ -106,8 +106,12 @@ def previous_reading(reading: Reading, found: Standing) -> Reading | None:
 
 
 def most_influential(dissection: Dissection, layers: Sequence[str], count: int) -> list[Unit]:
-    """The units with the largest absolute influence on any class, the largest first."""
-    return list(_units(dissection, layers).order_by("-influence_max", "layer", "index")[:count])
+    """The units with the largest absolute influence on any class, the largest first.
+
+    Units that never vary are left out: nothing excites them, so there is nothing to read.
+    """
+    units = _units(dissection, layers).filter(threshold__isnull=False)
+    return list(units.order_by("-influence_max", "layer", "index")[:count])
 
 
 def numbered(dissection: Dissection, layer: str, numbers: Sequence[int]) -> list[Unit]:

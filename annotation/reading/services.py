@@ -4,13 +4,14 @@ import secrets
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from enum import StrEnum
+from itertools import count
 from random import Random
 
 from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from annotation.models import Reading, ReadingItem, ReadingList
+from annotation.models import Label, Reading, ReadingItem, ReadingList
 from annotation.reading import selectors
 from annotation.reading.order import mixed
 from annotation.reading.standing import Turn, active, standing
@@ -161,9 +162,10 @@ def next_reading(
         after: the reading that is being left, which is not handed out again.
 
     Raises:
-        ReadingError: the list is closed.
+        ReadingError: the list is closed, or the reader was removed from it.
     """
     _refuse_closed(reading_list)
+    _refuse_removed(reading_list, reader)
     for waits in (False, True):
         for turn in standing(reading_list, reader).turns():
             if after and (turn.item, turn.occasion) == (after.item_id, after.occasion):
@@ -178,9 +180,11 @@ def open_reading(*, reading: Reading) -> Reading:
     """Open a reading again, to go on with it or to revise it.
 
     Raises:
-        ReadingError: the list is closed, or enough colleagues have taken the unit meanwhile.
+        ReadingError: the list is closed, the reader was removed from it, or enough colleagues have
+            taken the unit meanwhile.
     """
     _refuse_closed(reading.item.reading_list)
+    _refuse_removed(reading.item.reading_list, reading.reader)
     if reading.state == Reading.State.DONE:
         return reading
     turn = Turn(reading.item_id, reading.occasion)
@@ -194,12 +198,15 @@ def open_reading(*, reading: Reading) -> Reading:
 
 @transaction.atomic
 def _take(turn: Turn, reader: User, *, waits: bool) -> Reading | None:
-    """Hold an item for a reader, or None where it is locked, full or done."""
+    """Hold an item for a reader of its list, or None where it is locked, full or done."""
     items = ReadingItem.objects.select_for_update(skip_locked=not waits, of=("self",))
     item = items.select_related("reading_list").filter(pk=turn.item).first()
-    if item is None or not _has_place(item, reader, turn.occasion):
+    if item is None or not _is_reader(item.reading_list, reader):
         return None
-    reading, _ = Reading.objects.get_or_create(item=item, reader=reader, occasion=turn.occasion)
+    occasion = _repeat(item, reader) if turn.occasion is None else turn.occasion
+    if not _has_place(item, reader, occasion):
+        return None
+    reading, _ = Reading.objects.get_or_create(item=item, reader=reader, occasion=occasion)
     if reading.state == Reading.State.DONE:
         return None
     reading.state = Reading.State.OPEN
@@ -207,6 +214,30 @@ def _take(turn: Turn, reader: User, *, waits: bool) -> Reading | None:
     reading.finished = None
     reading.save(update_fields=["state", "held_until", "finished"])
     return reading
+
+
+def _repeat(item: ReadingItem, reader: User) -> int:
+    """The occasion of the item's hidden repeat: the first that the reader has not used yet.
+
+    Labels belong to the unit, not to the list: another list may have repeated the unit already.
+    """
+    # Two lists may repeat the same unit at once, and their items have locks of their own.
+    User.objects.select_for_update(no_key=True).get(pk=reader.pk)
+    begun = item.readings.filter(reader=reader, occasion__gt=0).first()
+    if begun:
+        return begun.occasion
+    unit = {
+        "model": item.model_id, "layer_name": item.layer_name, "unit_index": item.unit_index,
+    }  # fmt: skip
+    labels = Label.with_repeats.filter(author=reader, **unit)
+    readings = Reading.objects.filter(
+        reader=reader, **{f"item__{name}": value for name, value in unit.items()}
+    )
+    used = {
+        *labels.values_list("occasion", flat=True),
+        *readings.values_list("occasion", flat=True),
+    }
+    return next(occasion for occasion in count(1) if occasion not in used)
 
 
 @transaction.atomic
@@ -225,14 +256,14 @@ def record_answer(*, reading: Reading) -> None:
 def leave(*, reading: Reading, how: Leaving, seconds: float) -> Reading:
     """Note that the reader has left a unit, and how long it was looked at.
 
-    Going on without an answer skips the unit, which comes back at the end.
+    Going on without an answer skips the unit, which comes back at the end. One that is answered
+    stays done.
     """
     reading = _locked(reading)
     reading.seconds += min(max(seconds, 0.0), MOST_SECONDS_A_VISIT)
     if reading.state == Reading.State.OPEN:
         _settle(reading)
-    unanswered = reading.state == Reading.State.OPEN
-    if how == Leaving.SKIP or (how == Leaving.NEXT and unanswered):
+    if reading.state == Reading.State.OPEN and how != Leaving.PAUSE:
         reading.state = Reading.State.SKIPPED
         reading.held_until = None
         reading.finished = timezone.now()
@@ -243,8 +274,9 @@ def leave(*, reading: Reading, how: Leaving, seconds: float) -> Reading:
 def _settle(reading: Reading) -> None:
     if not selectors.is_answered(reading):
         if reading.state == Reading.State.DONE:
+            hold = _is_reader(reading.item.reading_list, reading.reader)
             reading.state = Reading.State.OPEN
-            reading.held_until = timezone.now() + HOLD
+            reading.held_until = timezone.now() + HOLD if hold else None
             reading.finished = None
     elif reading.state == Reading.State.DONE or _has_place(
         reading.item, reading.reader, reading.occasion
@@ -285,6 +317,18 @@ def remove_reader(*, reading_list: ReadingList, user: User) -> None:
 def _refuse_closed(reading_list: ReadingList) -> None:
     if reading_list.closed:
         raise ReadingError(f"“{reading_list}” is closed. Your answers are kept.")
+
+
+def _refuse_removed(reading_list: ReadingList, reader: User) -> None:
+    if not _is_reader(reading_list, reader):
+        raise ReadingError(
+            f"You are no longer a reader of “{reading_list}”. Your answers are kept; "
+            "ask an admin of the project to go on."
+        )
+
+
+def _is_reader(reading_list: ReadingList, reader: User) -> bool:
+    return reading_list.readers.filter(pk=reader.pk).exists()
 
 
 def _locked(reading: Reading) -> Reading:

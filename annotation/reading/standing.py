@@ -14,10 +14,10 @@ from annotation.reading.order import reader_order, repeat_gaps
 
 @dataclass(frozen=True)
 class Turn:
-    """An item that a reader can read next; `occasion` is 1 for a hidden repeat."""
+    """An item that a reader can read next; a new repeat gets its occasion when handed out."""
 
     item: int
-    occasion: int = 0
+    occasion: int | None = 0
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ class Standing:
             yield Turn(reading.item_id, reading.occasion)
         started = {reading.item_id for reading in self.own if reading.state == Reading.State.DONE}
         repeats = [(item, wait) for item, wait in self.repeats if item in started]
-        yield from (Turn(item, 1) for item, wait in repeats if wait <= 0)
+        yield from (Turn(item, None) for item, wait in repeats if wait <= 0)
         yield from (Turn(item) for item in self.fresh)
         yield from (Turn(reading.item_id, reading.occasion) for reading in self.skipped)
-        yield from (Turn(item, 1) for item, wait in repeats if wait > 0)
+        yield from (Turn(item, None) for item, wait in repeats if wait > 0)
 
     @property
     def seconds_per_reading(self) -> float | None:

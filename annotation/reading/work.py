@@ -149,10 +149,8 @@ def patch(request: MemberRequest, slug: str, reading: int, rank: int) -> HttpRes
     found = get_object_or_404(
         TopPatch.objects.select_related("image", "unit__layer"), unit=unit, rank=rank
     )
-    response = patch_picture(request, found)
-    # It would tell one unit from another, and a repeat from what is new.
-    del response["ETag"]
-    return response
+    # The patch's own ETag would tell one unit from another, and a repeat from what is new.
+    return patch_picture(request, found, alias=f"reading-{shown.pk}-{rank}")
 
 
 def _page(request: MemberRequest, project: Project, shown: Reading) -> HttpResponse:

@@ -25,14 +25,19 @@ PIXELS_HEADER = "Unitscope-Pixels"
 Value = TypeVar("Value")
 
 
-def patch_picture(request: MemberRequest, patch: TopPatch) -> HttpResponseBase:
+def patch_picture(
+    request: MemberRequest, patch: TopPatch, *, alias: str | None = None
+) -> HttpResponseBase:
     """One part of a top patch as PNG: ?part=(a rendering.Part)&size=…; the caller has seen to it
-    that the reader may see the patch. Raises Http404 for another part or size."""
+    that the reader may see the patch. Raises Http404 for another part or size.
+
+    `alias` stands for the patch in the ETag where that must not tell which patch it is.
+    """
     part = _choice(request, "part", "patch", PARTS)
     size = _choice(request, "size", str(TILE), PATCH_SIZES)
     return _png(
         request,
-        f"patch-{patch.pk}-{part}-{size}",
+        f"{alias or f'patch-{patch.pk}'}-{part}-{size}",
         lambda: rendering.render_patch(patch, part, size),
     )
 

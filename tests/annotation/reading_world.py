@@ -45,7 +45,7 @@ def add_control(world: World) -> Dissection:
     return twin
 
 
-def make_list(world: World, *names: str, units: int = 6, **options: Any) -> ReadingList:
+def make_list(world: World, *names: str, units: int = 5, **options: Any) -> ReadingList:
     """A list of the most influential units of layer4, read by the people with these names."""
     readers = [world.people[name] for name in names or ("expert1", "expert2")]
     settings = {"name": "First round", "readers_per_unit": len(readers), "seed": 7, **options}

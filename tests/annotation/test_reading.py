@@ -13,9 +13,11 @@ from django.utils import timezone
 from annotation.models import Label, Reading, ReadingItem
 from annotation.reading import services
 from annotation.reading.order import mixed, reader_order, repeat_gaps
-from annotation.reading.selectors import numbered
+from annotation.reading.progress import by_reader
+from annotation.reading.selectors import most_influential, numbered
 from annotation.reading.services import Leaving, ReadingError
 from annotation.reading.standing import standing
+from annotation.services import save_label
 from tests.annotation.reading_world import add_control, answer, make_list, read_on, take
 from tests.platform.factories import World, build_world
 
@@ -59,6 +61,14 @@ class TestMaking:
         assert list(again.items.values_list("model", "unit_index")) == list(
             made.items.values_list("model", "unit_index")
         )
+
+    def test_a_unit_that_never_varies_is_not_among_the_most_influential(self, world: World) -> None:
+        dead = world.unit(5)
+        assert dead.threshold is None
+        dead.influence_max = 1e6
+        dead.save()
+        found = most_influential(world.dissection, ["layer4"], 6)
+        assert [unit.index for unit in found] == [4, 3, 2, 0, 1]
 
     def test_a_pasted_list_keeps_its_order(self, world: World) -> None:
         assert [unit.index for unit in numbered(world.dissection, "layer4", [3, 0, 3, 99])] == [
@@ -111,7 +121,7 @@ class TestHandingOut:
         ada, ben = world.people["expert1"], world.people["expert2"]
         held = take(made, ada)
         others = read_on(made, ben)
-        assert len(others) == 5
+        assert len(others) == 4
         assert held.item_id not in {reading.item_id for reading in others}
         assert standing(made, ada).total == 1
         answer(held)
@@ -166,11 +176,24 @@ class TestHandingOut:
         done = answer(take(made, ada))
         take(made, ada)
         services.remove_reader(reading_list=made, user=ada)
-        assert len(read_on(made, ben)) == 5, "the held one is free again, the read one counts"
+        assert len(read_on(made, ben)) == 4, "the held one is free again, the read one counts"
         services.add_reader(reading_list=made, user=ada)
         assert standing(made, ada).readings(Done) == [done]
         with pytest.raises(ReadingError, match="no expert"):
             services.add_reader(reading_list=made, user=world.people["clinician"])
+
+    def test_a_removed_reader_holds_nothing_again(self, world: World) -> None:
+        made = make_list(world, readers_per_unit=1)
+        ada = world.people["expert1"]
+        done, held = answer(take(made, ada)), take(made, ada)
+        services.remove_reader(reading_list=made, user=ada)
+        with pytest.raises(ReadingError, match="no longer a reader"):
+            services.next_reading(reading_list=made, reader=ada, after=held)
+        for reading in (done, held):
+            with pytest.raises(ReadingError, match="no longer a reader"):
+                services.open_reading(reading=reading)
+        assert answer(done, "").state == Open
+        assert not Reading.objects.exclude(held_until=None).filter(state=Open).exists()
 
 
 @pytest.mark.django_db
@@ -217,6 +240,12 @@ class TestLeaving:
         assert (first.state, first.seconds) == (Done, 12)
         assert answer(first, "").state == Open
 
+    def test_what_is_answered_cannot_be_put_off(self, world: World) -> None:
+        made = make_list(world)
+        ada = world.people["expert1"]
+        done = answer(take(made, ada))
+        assert services.leave(reading=done, how=Leaving.SKIP, seconds=1).state == Done
+
     def test_time_is_added_up_within_reason(self, world: World) -> None:
         first = take(make_list(world), world.people["expert1"])
         services.leave(reading=first, how=Leaving.PAUSE, seconds=1e9)
@@ -252,6 +281,36 @@ class TestRepeats:
         firsts = [reading.item_id for reading in order[:5]]
         repeated = [firsts.index(reading.item_id) for reading in order[5:]]
         assert repeated == sorted(repeated), "the one read longest ago comes first"
+
+    def test_another_list_repeats_a_unit_on_an_occasion_of_its_own(self, world: World) -> None:
+        """Three lists each repeat one of two units, so one unit comes again at least twice."""
+        ada = world.people["expert1"]
+        lists = [make_list(world, "expert1", units=2, repeat_share=0.3) for _ in range(3)]
+        repeats = [read_on(made, ada)[-1] for made in lists]
+        said = Label.with_repeats.filter(author=ada).exclude(occasion=0)
+        assert {(label.unit_index, label.occasion) for label in said} == {
+            (reading.item.unit_index, reading.occasion) for reading in repeats
+        }
+        assert said.count() == 3, "each repeat came to an empty form"
+
+        figures = [by_reader(made)[0].repeats for made in lists]
+        assert figures[0]
+        assert figures[0].pairs == 1
+        assert figures[1:] == [None, None], "their first answers were given in another list"
+
+    def test_answers_given_before_a_list_are_left_out_of_its_figures(self, world: World) -> None:
+        add_control(world)
+        ada = world.people["expert1"]
+        made = make_list(world, "expert1", units=4, controls=2)
+        early = made.items.filter(control=False)[0]
+        save_label(
+            user=ada, model=early.model, layer_name=early.layer_name,
+            unit_index=early.unit_index, recognisable="yes",
+        )  # fmt: skip
+        read_on(made, ada)
+        contrast = by_reader(made)[0].contrast
+        assert contrast
+        assert (contrast.real.total, contrast.controls.total) == (3, 2)
 
     def test_repeats_take_no_place_from_colleagues(self, world: World) -> None:
         made = make_list(world, units=5, repeat_share=0.2, readers_per_unit=1)

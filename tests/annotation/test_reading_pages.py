@@ -64,6 +64,7 @@ class TestMaking:
         ("changes", "words"),
         [
             ({"which": "numbers", "numbers": "3, 6"}, "has no unit 6"),
+            ({"which": "numbers", "numbers": "3, 5"}, "Unit 5 of layer4 has the same value"),
             ({"which": "numbers", "numbers": "3, x"}, "is not the number of a unit"),
             ({"which": "numbers", "numbers": ""}, "at least one unit number"),
             (
@@ -167,10 +168,21 @@ class TestReading:
         assert shown.content == own.content
         assert shown["Content-Type"] == "image/png"
         assert "immutable" in shown["Cache-Control"]
-        assert "ETag" not in shown
         assert (
             client.get(reverse("reading-patch", args=["study", reading.pk, 99])).status_code == 404
         )
+
+    def test_a_patch_is_not_known_by_the_etag_of_its_unit(self, world: World) -> None:
+        made = make_list(world, "expert1")
+        client = client_of(world, "expert1")
+        reading = take(made, world.people["expert1"])
+        unit = world.unit(reading.item.unit_index)
+        own = client.get(reverse("patch", args=["study", unit.pk, 0]))["ETag"]
+        address = reverse("reading-patch", args=["study", reading.pk, 0])
+        shown = client.get(address, headers={"If-None-Match": own})
+        assert shown.status_code == 200
+        assert shown["ETag"] != own
+        assert client.get(address, headers={"If-None-Match": shown["ETag"]}).status_code == 304
 
     def test_the_next_page_comes_ahead_with_its_address(self, world: World) -> None:
         made = make_list(world, "expert1", units=2)
