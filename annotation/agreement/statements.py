@@ -14,6 +14,7 @@ from annotation.models import Consensus, Label, QuestionSet
 from annotation.questions import FIELDS_OF_LABEL, current, questions_of
 from annotation.services import NOTE_CHARACTERS
 from catalog.models import Project, Term, TrainedModel
+from catalog.terms import terms_by_code
 from dissections.models import Unit
 
 LARGEST_OCCASION = 32_767
@@ -75,7 +76,7 @@ class RowReader:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.models = {model.sha256: model for model in project.models.all()}
-        self.terms = {term.code: term for term in project.vocabulary.terms.all()}
+        self.terms: dict[str, Term] = {}
         current(project)  # makes the default set where nobody has answered yet
         self.question_sets = {entry.number: entry for entry in project.question_sets.all()}
         self.asked = {
@@ -83,9 +84,9 @@ class RowReader:
             for number, entry in self.question_sets.items()
         }
         self.people = {user.username: user for user in User.objects.all()}
-        self.labellers = set(
-            project.memberships.filter(role__in=LABELLERS).values_list("user", flat=True)
-        )
+        labellers = project.memberships.filter(role__in=LABELLERS).values_list("user", flat=True)
+        labels = Label.with_repeats.filter(model__project=project)
+        self.authors = {*labellers, *labels.values_list("author", flat=True).distinct()}
         self.units = set(
             Unit.objects.filter(
                 layer__dissection__project=project, layer__dissection__completed__isnull=False
@@ -144,6 +145,8 @@ class RowReader:
             codes = texts_of(row["terms"])
         except ValueError as error:
             raise RowError("“terms” has to be a list of codes.") from error
+        # Those that a label or consensus kept from an earlier vocabulary are found as well.
+        self.terms |= terms_by_code(self.project, set(codes) - self.terms.keys())
         unknown = [code for code in codes if code not in self.terms]
         if unknown:
             raise RowError(
@@ -201,7 +204,7 @@ class RowReader:
     def _author(self, row: Row) -> User:
         name = _text(row, "author")
         person = self.people.get(name)
-        if person is None or person.pk not in self.labellers:
+        if person is None or person.pk not in self.authors:
             raise RowError(
                 f"“{name}” is no expert of this project. Give the account a role in it first."
             )

@@ -19,8 +19,9 @@ from annotation.agreement.tables import (
     to_json,
 )
 from annotation.models import Consensus, Label
+from annotation.moving import use_vocabulary
 from annotation.questions import DEFAULT, revise
-from catalog.models import Term
+from catalog.models import Term, Vocabulary
 from tests.annotation.saying import SKIN, SPICULATED, VESSEL, say, settle
 from tests.platform.factories import World, build_world
 
@@ -227,3 +228,19 @@ def test_answers_to_an_earlier_set_come_back(world: World) -> None:
     Label.objects.all().delete()
     take(world, Kind.LABELS, text)
     assert Label.objects.get().answers == {"phenomena": "one"}
+
+
+def test_labels_come_back_after_the_vocabulary_and_a_role_have_changed(world: World) -> None:
+    fill(world)
+    world.project.memberships.filter(user=world.people["expert2"]).delete()
+    other = Vocabulary.objects.create(slug="plain", name="Plain", version="1")
+    use_vocabulary(project=world.project, vocabulary=other)
+    world.project.refresh_from_db()
+    before = {kind: export(world.project, kind, Format.JSON) for kind in Kind}
+    for kind in Kind:
+        assert take(world, kind, before[kind]).counts["keep"] == len(rows_of(before[kind]))
+    Label.with_repeats.filter(author=world.people["expert1"]).delete()
+    Consensus.objects.all().delete()
+    for kind in Kind:
+        take(world, kind, before[kind])
+        assert rows_of(export(world.project, kind, Format.JSON)) == rows_of(before[kind])
