@@ -223,6 +223,7 @@ def test_answers_to_an_earlier_set_come_back(world: World) -> None:
     kept = [question for question in DEFAULT if question.key != "phenomena"]
     revise(world.project, kept, world.people["admin"])
     label = say(world, "expert1", 0, SKIN)
+    assert label.question_set is not None
     assert (label.question_set.number, label.answers) == (2, {"phenomena": "one"})
     text = export(world.project, Kind.LABELS, Format.CSV)
     Label.objects.all().delete()

@@ -107,7 +107,9 @@ def test_a_label_that_gets_a_term_keeps_its_question_set(world: World) -> None:
     assert label.question_set is not None
     assert label.question_set.number == 1
     assert is_answered(label), "a whole answer stays whole"
-    assert label.revisions.last().state["given_by"] == "admin"
+    last = label.revisions.last()
+    assert last is not None
+    assert last.state["given_by"] == "admin"
     undo_label(user=expert, label=label)
     assert names(label) == ["Vessel"]
     assert history(label)[0].change == "Took back change 2"
