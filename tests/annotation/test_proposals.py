@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import Membership, Role
@@ -113,6 +115,16 @@ def test_a_label_that_gets_a_term_keeps_its_question_set(world: World) -> None:
     undo_label(user=expert, label=label)
     assert names(label) == ["Vessel"]
     assert history(label)[0].change == "Took back change 2"
+
+
+def test_decisions_on_proposals_of_one_name_wait_for_one_another(world: World) -> None:
+    proposal = propose(world)
+    propose(world, who="expert2")
+    with CaptureQueriesContext(connection) as queries:
+        proposals.approve_proposal(proposal=proposal, user=world.people["admin"], name="Halo")
+    statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
+    assert 'FROM "catalog_project"' in statements[0]
+    assert statements[0].endswith("FOR UPDATE"), "before anything else is read or locked"
 
 
 def test_what_cannot_be_proposed_is_said_in_words(world: World) -> None:
