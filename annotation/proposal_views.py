@@ -134,8 +134,11 @@ def _carry_out(
         services.decline_proposal(proposal=proposal, user=request.user, **values)
         return f"Declined “{proposal.name}”. {proposal.proposed_by.display_name} sees the reason."
     if answer == "point":
-        labels = services.point_proposal(proposal=proposal, user=request.user, **values)
-        return f"Answered with “{values['term'].name}”. {_labels(labels)}"
+        services.point_proposal(proposal=proposal, user=request.user, **values)
+        return (
+            f"Answered with “{values['term'].name}”. {proposal.proposed_by.display_name} reads "
+            "which term to use; labels stay as they are."
+        )
     copied = proposal.project.vocabulary.owner_id is None
     term, labels = services.approve_proposal(proposal=proposal, user=request.user, **values)
     word = (

@@ -6,7 +6,7 @@ from django.utils import timezone
 from accounts.models import Role, User
 from annotation.models import Label, TermProposal
 from annotation.moving import use_vocabulary
-from annotation.services import LabelError, save_label
+from annotation.services import give_term
 from catalog.models import Project, Term
 from catalog.vocabularies.entries import (
     LENGTHS,
@@ -19,7 +19,6 @@ from catalog.vocabulary_services import add_term, copy_vocabulary
 
 DECIDERS = (Role.ADMIN, Role.ADJUDICATOR)
 TEXT_CHARACTERS = 2000
-TAKES_TERMS = ("", Label.Recognisable.YES)
 
 
 class ProposalError(ValueError):
@@ -37,7 +36,7 @@ def propose_term(
     category: str = "",
     definition: str = "",
 ) -> TermProposal:
-    """Ask for a term that the vocabulary lacks. The label gets it once it is approved.
+    """Ask for a term that the vocabulary lacks. The label gets it once it is approved by that name.
 
     Raises:
         ProposalError: no name, an overlong text, a name that the vocabulary has, or the same
@@ -85,6 +84,7 @@ def approve_proposal(
 ) -> tuple[Term, int]:
     """Add the term, and give it to the labels of all open proposals of the same name.
 
+    Under another name than was proposed, labels stay as they are: nobody chose that term.
     A vocabulary that the project may not edit is copied first, and the project uses the copy.
 
     Returns:
@@ -109,12 +109,18 @@ def approve_proposal(
         category=category,
         help_text=help_text,
     )
-    return term, _give(proposal, term, user)
+    asked = _approve(proposal, term, user)
+    if folded(term.name) != folded(proposal.name):
+        return term, 0
+    labels = [entry.label for entry in asked if entry.label]
+    return term, sum(give_term(label=label, term=term, given_by=user) for label in labels)
 
 
 @transaction.atomic
-def point_proposal(*, proposal: TermProposal, user: User, term: Term) -> int:
-    """Answer a proposal with a term that exists; returns the number of labels that got it.
+def point_proposal(*, proposal: TermProposal, user: User, term: Term) -> None:
+    """Answer all open proposals of the name with a term that exists.
+
+    Labels stay as they are; the experts read which term to use.
 
     Raises:
         ProposalError: decided already, or not a term in use of the project's vocabulary.
@@ -122,7 +128,7 @@ def point_proposal(*, proposal: TermProposal, user: User, term: Term) -> int:
     proposal = _open(proposal)
     if term.vocabulary_id != proposal.project.vocabulary_id or term.retired:
         raise ProposalError("Choose a term in use of the project's vocabulary.")
-    return _give(proposal, term, user)
+    _approve(proposal, term, user)
 
 
 @transaction.atomic
@@ -144,10 +150,10 @@ def open_proposals(project: Project) -> int:
 
 
 def _open(proposal: TermProposal) -> TermProposal:
-    found = TermProposal.objects.select_for_update(of=("self",)).select_related(
-        "project__vocabulary", "label__model__project__vocabulary", "label__author"
-    )
-    proposal = found.get(pk=proposal.pk)
+    """The proposal as it is now. Decisions in a project wait for one another: each may decide on
+    several proposals of the same name."""
+    Project.objects.select_for_update().get(pk=proposal.project_id)
+    proposal = TermProposal.objects.select_related("project__vocabulary").get(pk=proposal.pk)
     if proposal.state != TermProposal.State.OPEN:
         raise ProposalError(
             f"“{proposal.name}” has been decided already ({proposal.get_state_display().lower()})."
@@ -155,31 +161,16 @@ def _open(proposal: TermProposal) -> TermProposal:
     return proposal
 
 
-def _give(proposal: TermProposal, term: Term, user: User) -> int:
-    """Approve all open proposals of the name; each label gets the term through its history."""
-    same = proposal.project.term_proposals.select_for_update().filter(
-        state=TermProposal.State.OPEN, name__iexact=proposal.name
+def _approve(proposal: TermProposal, term: Term, user: User) -> list[TermProposal]:
+    """Answer all open proposals of the same name with a term, and return them."""
+    same = list(
+        proposal.project.term_proposals.filter(
+            state=TermProposal.State.OPEN, name__iexact=proposal.name
+        ).select_related("label")
     )
-    given = 0
     for asked in same:
         _decide(asked, TermProposal.State.APPROVED, user, term=term)
-        label = asked.label
-        # Who has answered "no" or "unsure" since has said that there is nothing to name.
-        if label is None or label.recognisable not in TAKES_TERMS:
-            continue
-        try:
-            save_label(
-                user=label.author,
-                model=label.model,
-                layer_name=label.layer_name,
-                unit_index=label.unit_index,
-                occasion=label.occasion,
-                add_terms=[term.code],
-            )
-        except LabelError as error:
-            raise ProposalError(f"A label cannot take the term. {error}") from error
-        given += 1
-    return given
+    return same
 
 
 def _decide(

@@ -13,7 +13,7 @@ from accounts.access import ADMINS, LABELLERS, has_role
 from accounts.models import User
 from annotation.agreement.standing import decider, standing_consensus
 from annotation.answers import in_words, lacking
-from annotation.models import Consensus, Label
+from annotation.models import Consensus, Label, LabelRevision
 from annotation.questions import questions_of
 from annotation.services import standing_revisions
 from catalog.models import Project, Term, TrainedModel
@@ -252,12 +252,15 @@ def history(label: Label) -> list[HistoryEntry]:
     revisions = list(label.revisions.all())
     standing = {revision.number for revision in standing_revisions(revisions)}
     titles = _question_titles(label) if any(r.state.get("answers") for r in revisions) else {}
+    givers = _givers(revisions)
     entries: list[HistoryEntry] = []
     before: dict[str, Any] = {}
     for revision in revisions:
         change = _describe_change(before, revision.state, titles)
         if revision.undoes is not None:
             change = f"Took back change {revision.undoes}"
+        if given_by := revision.state.get("given_by"):
+            change += f" (given by {givers.get(given_by, given_by)})"
         entries.append(
             HistoryEntry(revision.number, revision.created, change, revision.number in standing)
         )
@@ -290,6 +293,13 @@ def _unit_terms(index: int, labels: list[Label], consensus: Consensus | None) ->
     if consensus is None:
         return UnitTerms(index, len(labels), support)
     return UnitTerms(index, len(labels), support, decider(consensus), consensus.created)
+
+
+def _givers(revisions: Iterable[LabelRevision]) -> dict[str, str]:
+    """By username, the names of those who changed somebody else's label."""
+    names = {revision.state["given_by"] for revision in revisions if "given_by" in revision.state}
+    people = User.objects.filter(username__in=names) if names else []
+    return {person.username: person.display_name for person in people}
 
 
 def _question_titles(label: Label) -> dict[str, str]:

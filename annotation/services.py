@@ -24,6 +24,7 @@ EMPTY: Final[State] = {
     "answers": {},
 }
 NOTE_CHARACTERS = 4000
+TAKES_TERMS = ("", Label.Recognisable.YES)
 
 
 class Unchanged(Enum):
@@ -101,6 +102,27 @@ def save_label(
     label.terms.set(_terms(model, codes, already=had))
     _add_revision(label, before, sent=sent)
     return label
+
+
+@transaction.atomic
+def give_term(*, label: Label, term: Term, given_by: User) -> bool:
+    """Add a term that its author asked for to a label; the history says who gave it.
+
+    The label keeps its question set: nobody has put newer questions to its author.
+
+    Returns:
+        Whether it got the term. Not where it says "no" or "unsure": there is nothing to name.
+    """
+    label = Label.with_repeats.select_for_update().get(pk=label.pk)
+    if label.recognisable not in TAKES_TERMS:
+        return False
+    before = state_of(label)
+    label.recognisable = Label.Recognisable.YES
+    label.question_set = label.question_set or questions.current(label.model.project)
+    label.save()
+    label.terms.add(term)
+    _add_revision(label, before, given_by=given_by.username)
+    return True
 
 
 @transaction.atomic
@@ -228,7 +250,7 @@ def _restore(label: Label, state: State) -> None:
 
 
 def _add_revision(
-    label: Label, before: State, *, undoes: int | None = None, sent: str = ""
+    label: Label, before: State, *, undoes: int | None = None, sent: str = "", given_by: str = ""
 ) -> None:
     state = state_of(label)
     if _content(state) == _content(before) and undoes is None:
@@ -237,6 +259,8 @@ def _add_revision(
         state["early_look"] = True
     if sent:
         state["sent"] = sent
+    if given_by:
+        state["given_by"] = given_by
     LabelRevision.objects.create(
         label=label, number=_next_number(label), state=state, undoes=undoes
     )

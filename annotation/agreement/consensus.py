@@ -128,11 +128,7 @@ def adjudicate(
     """
     place = _locked(model, layer_name, unit_index)
     labels = answers_on(model, layer_name).get(unit_index, [])
-    if seen is not None and seen != version(place, labels):
-        raise ConsensusError(
-            "Answers or a decision came in since you opened this unit. They are shown now: "
-            "look at them and decide again. What you entered is still there."
-        )
+    _check_seen(seen, place, labels, "decide again. What you entered is still there.")
     terms = _terms_of(model, answer)
     note = note.strip()
     if len(note) > NOTE_CHARACTERS:
@@ -197,18 +193,29 @@ def withdraw_agreements(*, user: User, model: TrainedModel, layer_name: str) -> 
 
 
 @transaction.atomic
-def take_back(*, user: User, model: TrainedModel, layer_name: str, unit_index: int) -> Consensus:
+def take_back(
+    *,
+    user: User,
+    model: TrainedModel,
+    layer_name: str,
+    unit_index: int,
+    seen: str | None = None,
+) -> Consensus:
     """Go back to what stood before the last decision on a unit, by a newer row.
 
+    Args:
+        seen: the `version` of the unit that the person took back; None skips the comparison.
+
     Raises:
-        ConsensusError: nothing was decided.
+        ConsensusError: nothing was decided, or answers or a decision that came in meanwhile.
     """
     place = _locked(model, layer_name, unit_index)
+    labels = answers_on(model, layer_name).get(unit_index, [])
+    _check_seen(seen, place, labels, "take the decision back if it should still go.")
     rows = list(history(*place))
     if not rows:
         raise ConsensusError("Nothing has been decided on this unit yet.")
     last = rows[0]
-    labels = answers_on(model, layer_name).get(unit_index, [])
     before = rows[1] if len(rows) > 1 else None
     if before is None or not before.recognisable:
         return _withdraw(last, user, labels)
@@ -242,6 +249,14 @@ def version(place: Place, labels: Iterable[Label]) -> str:
     ).last()
     parts = [f"{entry['author']}:{entry['revision']}" for entry in basis_of(labels)]
     return " ".join([str(last.number if last else 0), *parts])
+
+
+def _check_seen(seen: str | None, place: Place, labels: Iterable[Label], then: str) -> None:
+    if seen is not None and seen != version(place, labels):
+        raise ConsensusError(
+            "Answers or a decision came in since you opened this unit. They are shown now: "
+            f"look at them and {then}"
+        )
 
 
 def _withdraw(row: Consensus, user: User, labels: Sequence[Label]) -> Consensus:

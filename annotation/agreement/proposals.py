@@ -122,13 +122,15 @@ def _credits(
     judged: list[tuple[Term, list[Label]]], near: Mapping[int, set[int]]
 ) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
     """The share of the answers on unit u that hold the proposal of unit p: [units, units]."""
-    credits = np.zeros((len(judged), len(judged)))
+    column = {pk: place for place, pk in enumerate({term.pk for term, _ in judged})}
+    credits = np.zeros((len(judged), len(column)))
     for place, (_, labels) in enumerate(judged):
         chosen = [{term.pk for term in label.terms.all()} for label in labels]
-        for other, (term, _) in enumerate(judged):
-            accepted = near.get(term.pk, {term.pk})
-            credits[place, other] = np.mean([not accepted.isdisjoint(said) for said in chosen])
-    return credits
+        for pk, other in column.items():
+            accepted = near.get(pk, {pk})
+            holding = sum(not accepted.isdisjoint(said) for said in chosen)
+            credits[place, other] = holding / len(chosen)
+    return credits[:, np.array([column[term.pk] for term, _ in judged], dtype=int)]
 
 
 def _shuffled(

@@ -1,6 +1,6 @@
 """Reading the rows of an import against what a project has."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -8,10 +8,13 @@ from typing import Any
 from accounts.access import LABELLERS
 from accounts.models import User
 from annotation.agreement.tables import Row, json_of, texts_of
+from annotation.answers import merged
+from annotation.errors import LabelError
 from annotation.models import Consensus, Label, QuestionSet
-from annotation.questions import current
+from annotation.questions import FIELDS_OF_LABEL, current, questions_of
 from annotation.services import NOTE_CHARACTERS
 from catalog.models import Project, Term, TrainedModel
+from catalog.terms import terms_by_code
 from dissections.models import Unit
 
 LARGEST_OCCASION = 32_767
@@ -73,13 +76,17 @@ class RowReader:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.models = {model.sha256: model for model in project.models.all()}
-        self.terms = {term.code: term for term in project.vocabulary.terms.all()}
+        self.terms: dict[str, Term] = {}
         current(project)  # makes the default set where nobody has answered yet
         self.question_sets = {entry.number: entry for entry in project.question_sets.all()}
+        self.asked = {
+            number: {question.key for question in questions_of(entry)} - FIELDS_OF_LABEL
+            for number, entry in self.question_sets.items()
+        }
         self.people = {user.username: user for user in User.objects.all()}
-        self.labellers = set(
-            project.memberships.filter(role__in=LABELLERS).values_list("user", flat=True)
-        )
+        labellers = project.memberships.filter(role__in=LABELLERS).values_list("user", flat=True)
+        labels = Label.with_repeats.filter(model__project=project)
+        self.authors = {*labellers, *labels.values_list("author", flat=True).distinct()}
         self.units = set(
             Unit.objects.filter(
                 layer__dissection__project=project, layer__dissection__completed__isnull=False
@@ -90,16 +97,15 @@ class RowReader:
         confidence = _number(row, "confidence")
         if confidence not in (None, *Label.Confidence.values):
             raise RowError("“confidence” is 1, 2, 3 or empty.")
-        answers = self._json(row, "answers", {})
-        if not isinstance(answers, dict):
-            raise RowError("“answers” has to be an object, or empty.")
+        unit = self._unit(row)
+        said = self._said(row, blank=True)
         return Statement(
-            **self._unit(row),
-            **self._said(row, blank=True),
+            **unit,
+            **said,
             person=self._author(row),
             occasion=_number(row, "occasion") or 0,
             confidence=confidence,
-            answers=answers,
+            answers=self._answers(row, said["question_set"], unit["model"].class_names),
             created=_time(row, "created"),
             updated=_time(row, "updated"),
         )
@@ -139,6 +145,8 @@ class RowReader:
             codes = texts_of(row["terms"])
         except ValueError as error:
             raise RowError("“terms” has to be a list of codes.") from error
+        # Those that a label or consensus kept from an earlier vocabulary are found as well.
+        self.terms |= terms_by_code(self.project, set(codes) - self.terms.keys())
         unknown = [code for code in codes if code not in self.terms]
         if unknown:
             raise RowError(
@@ -162,10 +170,41 @@ class RowReader:
             raise RowError(f"This project has no question set {number}. Leave the cell empty.")
         return None if number is None else self.question_sets[number]
 
+    def _answers(
+        self, row: Row, question_set: QuestionSet | None, class_names: Sequence[str]
+    ) -> dict[str, Any]:
+        answers = self._json(row, "answers", {})
+        if not isinstance(answers, dict):
+            raise RowError("“answers” has to be an object, or empty.")
+        checked: dict[str, Any] = {}
+        for key, value in answers.items():
+            checked |= self._answer(key, value, question_set, class_names)
+        return checked
+
+    def _answer(
+        self, key: str, value: Any, question_set: QuestionSet | None, class_names: Sequence[str]
+    ) -> dict[str, Any]:
+        """One answer as a label keeps it: fit for the row's own set, or else for an earlier one,
+        because labels keep such answers when they go over to a newer set."""
+        newest = question_set.number if question_set else max(self.question_sets)
+        refused: LabelError | None = None
+        for number in sorted(self.question_sets, reverse=True):
+            if number <= newest and key in self.asked[number]:
+                try:
+                    return merged({}, {key: value}, self.question_sets[number], class_names)
+                except LabelError as error:
+                    refused = refused or error
+        if refused:
+            raise RowError(f"“answers”: {refused}") from refused
+        raise RowError(
+            f"“{key}” in “answers” is no question of set {newest} of this project or of an earlier "
+            "one. Take it out."
+        )
+
     def _author(self, row: Row) -> User:
         name = _text(row, "author")
         person = self.people.get(name)
-        if person is None or person.pk not in self.labellers:
+        if person is None or person.pk not in self.authors:
             raise RowError(
                 f"“{name}” is no expert of this project. Give the account a role in it first."
             )

@@ -102,7 +102,11 @@ def adjudicate_undo(
     _, chosen, shown = _unit(request, slug, model, layer, unit)
     try:
         consensus.take_back(
-            user=request.user, model=chosen, layer_name=layer, unit_index=shown.index
+            user=request.user,
+            model=chosen,
+            layer_name=layer,
+            unit_index=shown.index,
+            seen=request.POST.get("seen", ""),
         )
     except ConsensusError as error:
         messages.error(request, str(error))

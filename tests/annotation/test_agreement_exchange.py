@@ -19,7 +19,9 @@ from annotation.agreement.tables import (
     to_json,
 )
 from annotation.models import Consensus, Label
-from catalog.models import Term
+from annotation.moving import use_vocabulary
+from annotation.questions import DEFAULT, revise
+from catalog.models import Term, Vocabulary
 from tests.annotation.saying import SKIN, SPICULATED, VESSEL, say, settle
 from tests.platform.factories import World, build_world
 
@@ -72,7 +74,7 @@ def fill(world: World) -> None:
     label = Label.objects.get(author__username="expert1", unit_index=0)
     repeat = Label.with_repeats.create(
         model=label.model, layer_name="layer4", unit_index=0, author=label.author, occasion=1,
-        recognisable="yes", answers={"association": ["normal", "-benign"], "phenomena": "one"},
+        recognisable="yes", answers={"association": ["normal", "benign"], "phenomena": "one"},
     )  # fmt: skip
     repeat.terms.set(label.terms.all())
     Label.with_repeats.update(created=datetime(2025, 1, 2, tzinfo=UTC))
@@ -140,6 +142,10 @@ def table(world: World, **changes: Any) -> str:
         ({"terms": 5}, "list of codes"),
         ({"confidence": 4}, "confidence"),
         ({"answers": [1]}, "has to be an object"),
+        ({"answers": {"association": {"a": 1}}}, "takes a list of answers"),
+        ({"answers": {"association": [1]}}, "is no answer to"),
+        ({"answers": {"shape": {"a": 1}}}, "is no question of set 1"),
+        ({"answers": {"note": "x"}}, "is no question of set 1"),
         ({"question_set": 7}, "no question set 7"),
         ({"note": "x" * 4001}, "at most 4000"),
         ({"created": "yesterday"}, "no time"),
@@ -210,3 +216,32 @@ def test_labels_move_to_another_project_with_the_same_model(world: World) -> Non
     assert rows_of(export(other.project, Kind.LABELS, Format.JSON)) == rows_of(
         export(world.project, Kind.LABELS, Format.JSON)
     )
+
+
+def test_answers_to_an_earlier_set_come_back(world: World) -> None:
+    say(world, "expert1", 0, VESSEL, answers={"phenomena": "one"})
+    kept = [question for question in DEFAULT if question.key != "phenomena"]
+    revise(world.project, kept, world.people["admin"])
+    label = say(world, "expert1", 0, SKIN)
+    assert label.question_set is not None
+    assert (label.question_set.number, label.answers) == (2, {"phenomena": "one"})
+    text = export(world.project, Kind.LABELS, Format.CSV)
+    Label.objects.all().delete()
+    take(world, Kind.LABELS, text)
+    assert Label.objects.get().answers == {"phenomena": "one"}
+
+
+def test_labels_come_back_after_the_vocabulary_and_a_role_have_changed(world: World) -> None:
+    fill(world)
+    world.project.memberships.filter(user=world.people["expert2"]).delete()
+    other = Vocabulary.objects.create(slug="plain", name="Plain", version="1")
+    use_vocabulary(project=world.project, vocabulary=other)
+    world.project.refresh_from_db()
+    before = {kind: export(world.project, kind, Format.JSON) for kind in Kind}
+    for kind in Kind:
+        assert take(world, kind, before[kind]).counts["keep"] == len(rows_of(before[kind]))
+    Label.with_repeats.filter(author=world.people["expert1"]).delete()
+    Consensus.objects.all().delete()
+    for kind in Kind:
+        take(world, kind, before[kind])
+        assert rows_of(export(world.project, kind, Format.JSON)) == rows_of(before[kind])

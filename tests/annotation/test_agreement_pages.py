@@ -132,7 +132,10 @@ def test_settling_a_unit_and_taking_it_back(world: World) -> None:
     again = client.post(address(world, "adjudicate", 2), {**sent, "note": "kept words"})
     assert again.status_code == 422
     assert "kept words" in again.content.decode()
-    client.post(address(world, "adjudicate-undo", 2))
+    stale = client.post(address(world, "adjudicate-undo", 2), {"seen": sent["seen"]}, follow=True)
+    assert "came in since you opened this unit" in stale.content.decode()
+    assert 2 in consensus.current(world.model, "layer4"), "a decision not yet seen stays"
+    client.post(address(world, "adjudicate-undo", 2), {"seen": decision(world, 2)["seen"]})
     assert 2 not in consensus.current(world.model, "layer4")
     say(world, "expert1", 1, recognisable="no")
     html = client.get(address(world, "adjudicate", 1)).content.decode()

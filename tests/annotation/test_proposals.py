@@ -1,15 +1,20 @@
 """Terms that experts miss: proposed on a unit, decided by admins and adjudicators."""
 
+from dataclasses import replace
+
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import Membership, Role
 from annotation import proposals
 from annotation.models import Label, TermProposal
 from annotation.proposals import ProposalError
-from annotation.selectors import history
-from annotation.services import save_label
+from annotation.questions import DEFAULT, revise
+from annotation.selectors import history, is_answered
+from annotation.services import save_label, undo_label
 from catalog.models import Term, Vocabulary
 from tests.platform.factories import World
 
@@ -50,7 +55,7 @@ def test_an_approved_term_reaches_all_labels_that_asked_for_it(world: World) -> 
         recognisable="no",
     )  # fmt: skip
     term, given = proposals.approve_proposal(
-        proposal=first, user=world.people["admin"], name="Halo sign", category="Signs"
+        proposal=first, user=world.people["admin"], name="Halo", category="Signs"
     )
     assert given == 2
     world.project.refresh_from_db()
@@ -61,9 +66,9 @@ def test_an_approved_term_reaches_all_labels_that_asked_for_it(world: World) -> 
         proposal.refresh_from_db()
         assert (proposal.state, proposal.term) == ("approved", term)
         assert proposal.label is not None
-        assert names(proposal.label) == ["Halo sign"]
+        assert names(proposal.label) == ["Halo"]
         assert proposal.label.recognisable == "yes"
-        assert history(proposal.label)[0].change == "Added Halo sign"
+        assert history(proposal.label)[0].change == "Added Halo (given by Alex Admin)"
     said_no.refresh_from_db()
     assert said_no.label is not None
     assert said_no.label.recognisable == "no", "an answer is not turned round"
@@ -74,11 +79,52 @@ def test_a_proposal_can_be_answered_with_a_term_that_exists(world: World) -> Non
     proposal = propose(world)
     vessel = Term.objects.get(code="other.vessel")
     admin = world.people["admin"]
-    assert proposals.point_proposal(proposal=proposal, user=admin, term=vessel) == 1
-    assert names(label_of(world)) == ["Vessel"]
+    proposals.point_proposal(proposal=proposal, user=admin, term=vessel)
+    assert names(label_of(world)) == [], "nobody puts a term into a label that did not ask for it"
+    unit = reverse("unit", args=["study", world.dissection.pk, LAYER, 0])
+    assert "Use “Vessel” instead" in signed_in(world, "expert1").get(unit).content.decode()
     assert Vocabulary.objects.count() == 1, "nothing had to be copied"
     with pytest.raises(ProposalError, match="decided already"):
         proposals.decline_proposal(proposal=proposal, user=admin, reason="no")
+
+
+def test_a_term_approved_by_another_name_reaches_no_label(world: World) -> None:
+    _, given = proposals.approve_proposal(
+        proposal=propose(world), user=world.people["admin"], name="Ring"
+    )
+    assert given == 0
+    assert names(label_of(world)) == []
+
+
+def test_a_label_that_gets_a_term_keeps_its_question_set(world: World) -> None:
+    expert = world.people["expert1"]
+    save_label(
+        user=expert, model=world.model, layer_name=LAYER, unit_index=0, term_codes=["other.vessel"]
+    )
+    proposal = propose(world)
+    required = [replace(question, required=True) for question in DEFAULT]
+    revise(world.project, required, world.people["admin"])
+    proposals.approve_proposal(proposal=proposal, user=world.people["admin"], name="Halo")
+    label = Label.objects.get()
+    assert label.question_set is not None
+    assert label.question_set.number == 1
+    assert is_answered(label), "a whole answer stays whole"
+    last = label.revisions.last()
+    assert last is not None
+    assert last.state["given_by"] == "admin"
+    undo_label(user=expert, label=label)
+    assert names(label) == ["Vessel"]
+    assert history(label)[0].change == "Took back change 2"
+
+
+def test_decisions_on_proposals_of_one_name_wait_for_one_another(world: World) -> None:
+    proposal = propose(world)
+    propose(world, who="expert2")
+    with CaptureQueriesContext(connection) as queries:
+        proposals.approve_proposal(proposal=proposal, user=world.people["admin"], name="Halo")
+    statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
+    assert 'FROM "catalog_project"' in statements[0]
+    assert statements[0].endswith("FOR UPDATE"), "before anything else is read or locked"
 
 
 def test_what_cannot_be_proposed_is_said_in_words(world: World) -> None:
