@@ -137,6 +137,26 @@ def test_what_cannot_be_known_is_not_a_number() -> None:
     assert not Estimate(1.0, 0.5, 1.5).above(nothing)
 
 
+def test_one_patient_gives_no_interval_and_beats_no_control() -> None:
+    unit_terms, reference, active = planted(images=40)
+
+    def found(owners: list[str]) -> TermAgreement:
+        bootstrap = PatientBootstrap(owners, repeats=50, seed=0)
+        return term_agreement(
+            active_reading(active), unit_terms, reference, list("abcd"), bootstrap, permutations=5
+        )
+
+    single = found(["p"] * 40)
+    assert single.f1.value == found(patients(40)).f1.value
+    for estimate in (single.f1, single.macro_f1, single.controls[1].f1):
+        assert np.isnan([estimate.low, estimate.high]).all()
+    assert not any(control.beaten for control in single.controls)
+    values = np.array([0.5, 0.7, np.nan])
+    alone = mean(PatientBootstrap(list("aab"), repeats=50, seed=0), values)
+    assert alone.value == pytest.approx(0.6)
+    assert np.isnan(alone.low), "only one patient has a value"
+
+
 def test_nearness_in_the_tree() -> None:
     codes = list(PARENTS)
     near = tree_similarity(codes, PARENTS)

@@ -119,6 +119,17 @@ def test_the_page_says_whether_the_controls_are_beaten(world: World, client: Cli
     assert listed.count('<span class="tag warn">no</span>') == 1
 
 
+def test_without_intervals_more_patients_are_asked_for(world: World, client: Client) -> None:
+    found = result(good=False)
+    agreement = found["readings"][0]["nameable"]
+    for score in (agreement["f1"], found["localisation"]["own"]["hit"]):
+        score.update(low=None, high=None)
+    evaluation = started(world)
+    complete(evaluation, found, None)
+    html = read(client, world, "clinician", "evaluation", evaluation.pk)
+    assert html.count("need images of more patients") == 2
+
+
 def test_unfinished_and_failed_ones_show_their_job(world: World, client: Client) -> None:
     evaluation = started(world)
     assert evaluation.job is not None
