@@ -117,6 +117,7 @@ def term_agreement(
     bootstrap: PatientBootstrap,
     *,
     broader: Flags | None = None,
+    counted: Flags | None = None,
     permutations: int = 200,
     seed: int = 0,
 ) -> TermAgreement:
@@ -124,10 +125,15 @@ def term_agreement(
 
     broader [T, T]: row t marks the broader terms that term t implies. Where it is given, both sides
     also have what their terms imply, so that naming the parent earns part of the credit.
+    counted [T]: the terms that are compared, all without it. The others still take their part of
+    what their units carry, and earn credit for what they imply.
     """
     implied = np.eye(len(codes), dtype=bool)
     if broader is not None:
         implied |= broader
+    if counted is not None:
+        implied = implied[:, counted]
+        codes = [code for code, use in zip(codes, counted, strict=True) if use]
     truth = (reference.astype(int) @ implied) > 0
     generator = np.random.default_rng(seed)
 

@@ -93,6 +93,22 @@ def test_shares_and_ranks_of_effects_name_terms_as_stated() -> None:
     assert not strongest_reading(-np.abs(effects), 3).named(unit_terms).any()
 
 
+def test_a_term_that_is_not_counted_keeps_its_share_of_a_unit() -> None:
+    units = np.array([[1, 0, 1]], bool)
+    reference = np.array([[1, 0, 0]], bool)
+    bootstrap = PatientBootstrap(["p"], repeats=10, seed=0)
+
+    def named(share: float) -> float:
+        reading = listed_reading(np.array([[share]]), np.array([1.0]), least=0.02)
+        return term_agreement(
+            reading, units, reference, CODES, bootstrap,
+            counted=np.array([True, False, False]), permutations=3,
+        ).named_per_image  # fmt: skip
+
+    assert named(0.03) == 0, "half of it is below the limit"
+    assert named(0.05) == 1
+
+
 def test_ancestor_credit_counts_what_a_term_implies_on_both_sides() -> None:
     named = np.array([[0, 1, 0]], bool)
     reference = np.array([[1, 0, 0]], bool)
