@@ -127,7 +127,7 @@ def test_without_intervals_more_patients_are_asked_for(world: World, client: Cli
     evaluation = started(world)
     complete(evaluation, found, None)
     html = read(client, world, "clinician", "evaluation", evaluation.pk)
-    assert html.count("need images of more patients") == 2
+    assert html.count("need images of more patients") == 3
 
 
 def test_unfinished_and_failed_ones_show_their_job(world: World, client: Client) -> None:
