@@ -137,25 +137,25 @@ def term_agreement(
     truth = (reference.astype(int) @ implied) > 0
     generator = np.random.default_rng(seed)
 
-    def counted(full: Flags) -> Array:
+    def tallied(full: Flags) -> Array:
         """[P, 3 T] per patient: named and in the reference, named, in the reference."""
         return bootstrap.sums(np.concatenate([full & truth, full, truth], axis=1))
 
-    def counted_reading(units: Flags, weights: NDArray[np.floating]) -> Array:
-        return counted((reading.named(units, weights).astype(int) @ implied) > 0)
+    def tallied_reading(units: Flags, weights: NDArray[np.floating]) -> Array:
+        return tallied((reading.named(units, weights).astype(int) @ implied) > 0)
 
     named = (reading.named(unit_terms).astype(int) @ implied) > 0
-    own = counted(named)
+    own = tallied(named)
     runs = range(permutations)
     chance: dict[str, tuple[Iterable[Array], int]] = {
-        BASE_RATE: ([counted(_most_frequent(named, truth))], 1),
+        BASE_RATE: ([tallied(_most_frequent(named, truth))], 1),
         SHUFFLED: (
-            (counted_reading(generator.permutation(unit_terms), reading.weights) for _ in runs),
+            (tallied_reading(generator.permutation(unit_terms), reading.weights) for _ in runs),
             permutations,
         ),
         RANDOM_UNITS: (
             (
-                counted_reading(unit_terms, generator.permuted(reading.weights, axis=1))
+                tallied_reading(unit_terms, generator.permuted(reading.weights, axis=1))
                 for _ in runs
             ),
             permutations,
