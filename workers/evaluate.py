@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from analysis.data import Sample
 from analysis.errors import AnalysisError
-from analysis.evaluation.calibration import CalibrationError, calibrate
+from analysis.evaluation.calibration import calibrate
 from analysis.evaluation.run import Result, evaluate
 from analysis.evaluation.settings import EvaluationSettings, Question
 from analysis.explanation import predict
 from catalog.models import Image, Split
+from explanations.building import specific_terms
 from explanations.evaluation.record import to_plain
 from explanations.evaluation.references import lexicon_of, references_of
 from explanations.evaluation.services import complete, labels_of
@@ -70,7 +71,7 @@ def _question(evaluation: Evaluation, images: list[Image]) -> Question:
     named = labels_of(evaluation).named
     units = evaluation.layer.units.filter(index__in=[unit.index for unit in named])
     return Question(
-        unit_terms={unit.index: [term.code for term in unit.terms] for unit in named},
+        unit_terms={unit.index: [term.code for term in specific_terms(unit)] for unit in named},
         thresholds=dict(units.values_list("index", "threshold")),
         references=references_of(images, evaluation.reference, vocabulary),
         parents=lexicon_of(vocabulary).parents,
@@ -101,7 +102,7 @@ def _calibration(
             should_stop=reporter.should_stop,
         )
         report = calibrate(_labelled(others, predictions.logits), tested)
-    except CalibrationError as error:
+    except AnalysisError as error:  # what was measured so far is worth keeping
         return None, str(error)
     calibration = Calibration(
         model=evaluation.model,
@@ -117,7 +118,7 @@ def _calibration(
 def _labelled(samples: Sequence[Sample], logits: NDArray[np.float32]) -> Labelled:
     """The samples with a known class and finite logits."""
     if not logits.size:
-        raise AnalysisError("None of the images could be read.")
+        raise AnalysisError("None of the images to fit a temperature on could be read.")
     rows = [
         row
         for row, sample in enumerate(samples)

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Statistic = Callable[[Array], Array]
 LEVEL = 0.95
+FEWEST_PATIENTS = 2
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval; NaN where it cannot be known."""
+    """A number with its 95 % interval; NaN where it cannot be known, as from a single patient."""
 
     value: float
     low: float
@@ -51,8 +52,9 @@ class PatientBootstrap:
         return interval(float(statistic(sums.sum(0))), self.draws(sums, statistic))
 
     def draws(self, sums: Array, statistic: Statistic) -> Array:
-        """[R]: the statistic of each draw of patients."""
-        return statistic(self._weights @ sums)
+        """[R]: the statistic of each draw of patients; NaN where only one contributes to the sums,
+        as drawing that patient again says nothing of others."""
+        return self._drawn(sums, statistic, self._weights)
 
     def chance_draws(
         self, runs: Iterable[Array], count: int, statistics: Sequence[Statistic]
@@ -65,11 +67,16 @@ class PatientBootstrap:
         values = np.full((len(statistics), count), np.nan)
         draws = np.full((len(statistics), len(self._weights)), np.nan)
         for run, sums in enumerate(runs):
-            drawn = self._weights[run::count] @ sums
             for place, statistic in enumerate(statistics):
                 values[place, run] = float(statistic(sums.sum(0)))
-                draws[place, run::count] = statistic(drawn)
+                draws[place, run::count] = self._drawn(sums, statistic, self._weights[run::count])
         return values.mean(1), draws
+
+    @staticmethod
+    def _drawn(sums: Array, statistic: Statistic, weights: Array) -> Array:
+        if np.count_nonzero(sums.any(axis=1)) < FEWEST_PATIENTS:
+            return np.full(len(weights), np.nan)
+        return statistic(weights @ sums)
 
 
 def interval(value: float, draws: Array) -> Estimate:

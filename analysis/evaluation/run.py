@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,7 +59,8 @@ class ReadingResult:
 class Result:
     """method: "additive" (effects exact on every image) or "measured" (on `measured_images`).
 
-    unmentioned: terms of named units that no reference has; they are left out of all counts.
+    unmentioned: terms of named units that no reference has; they are left out of all counts. With
+        ancestor credit only those that imply no term of a reference either.
     coverage: share of the evidence for the predicted class that named units carry, next to the
     share of the layer's units that are named.
     """
@@ -219,7 +220,7 @@ def _summary(
             (listed_reading(effects, total, settings.least_share), compared),
             (strongest_reading(effects, settings.strongest), compared),
         ]
-    vocabulary = _Vocabulary(question, units, referenced)
+    vocabulary = _Vocabulary(question, units, referenced, ancestor_credit=settings.ancestor_credit)
     logits = np.full((len(samples), len(seen.logits[rows[0]])), np.nan, np.float32)
     for row in rows:
         logits[row] = seen.logits[row]
@@ -252,34 +253,53 @@ def _summary(
 
 
 class _Vocabulary:
-    """The terms of the references, and which units carry which."""
+    """The terms of references and of units, which units carry which, and which are compared.
 
-    def __init__(self, question: Question, units: list[int], referenced: list[int]) -> None:
+    counted [T]: what some reference has, with ancestor credit also what that implies. nameable [T]:
+    those of them that a unit carries, with ancestor credit also what its terms imply.
+    """
+
+    def __init__(
+        self,
+        question: Question,
+        units: list[int],
+        referenced: list[int],
+        *,
+        ancestor_credit: bool,
+    ) -> None:
         self.references = question.references
         mentioned: set[str] = set()
         for row in referenced:
             mentioned |= question.references[row] or frozenset()
         carried = {code for unit in units for code in question.unit_terms[unit]}
-        self.codes = sorted(mentioned)
-        self.unmentioned = sorted(carried - mentioned)
-        self.unit_terms = np.array(
-            [[code in question.unit_terms[unit] for code in self.codes] for unit in units], bool
-        ).reshape(len(units), len(self.codes))
-        self.broader = np.array(
-            [[other in _broader(code, question) for other in self.codes] for code in self.codes],
-            bool,
-        ).reshape(len(self.codes), len(self.codes))
-        self.nameable: NDArray[np.bool_] = np.asarray(self.unit_terms.any(0))
-        if not self.nameable.any():
+
+        def implied(codes: set[str]) -> set[str]:
+            broader = [_broader(code, question) for code in codes] if ancestor_credit else []
+            return codes.union(*broader)
+
+        counted = implied(mentioned)
+        nameable = counted & implied(carried)
+        if not nameable:
             raise EvaluationError(
                 "No term of the named units occurs in a report or mask of these images, so nothing "
                 "can be compared. Choose other images or the other kind of reference."
             )
+        self.codes = sorted(counted | carried)
+        self.unmentioned = sorted(code for code in carried if not implied({code}) & counted)
+        self.counted = self._flags(counted)
+        self.nameable = self._flags(nameable)
+        self.unit_terms = np.stack([self._flags(question.unit_terms[unit]) for unit in units])
+        self.broader = (
+            np.stack([self._flags(_broader(code, question)) for code in self.codes])
+            if ancestor_credit
+            else None
+        )
 
     def reference(self, rows: list[int]) -> NDArray[np.bool_]:
-        return np.array(
-            [[code in (self.references[row] or ()) for code in self.codes] for row in rows], bool
-        ).reshape(len(rows), len(self.codes))
+        return np.stack([self._flags(self.references[row] or ()) for row in rows])
+
+    def _flags(self, codes: Collection[str]) -> NDArray[np.bool_]:
+        return np.array([code in codes for code in self.codes], bool)
 
 
 def _broader(code: str, question: Question) -> list[str]:
@@ -302,26 +322,23 @@ def _reading_result(
     bootstrap = _bootstrap(samples, rows, settings)
     reference = vocabulary.reference(rows)
 
-    def agreement(chosen: NDArray[np.bool_]) -> TermAgreement:
+    def agreement(counted: NDArray[np.bool_]) -> TermAgreement:
         return term_agreement(
             reading,
-            vocabulary.unit_terms[:, chosen],
-            reference[:, chosen],
-            [code for code, use in zip(vocabulary.codes, chosen, strict=True) if use],
+            vocabulary.unit_terms,
+            reference,
+            vocabulary.codes,
             bootstrap,
-            broader=vocabulary.broader[chosen][:, chosen] if settings.ancestor_credit else None,
+            broader=vocabulary.broader,
+            counted=counted,
             permutations=settings.permutations,
             seed=settings.seed,
         )
 
-    nameable = vocabulary.nameable
-    if settings.ancestor_credit:
-        implied = np.asarray(vocabulary.broader[nameable].any(0), bool)
-        nameable = nameable | implied
     return ReadingResult(
         key=reading.key,
-        nameable=agreement(nameable),
-        all=agreement(np.ones(len(vocabulary.codes), bool)),
+        nameable=agreement(vocabulary.nameable),
+        all=agreement(vocabulary.counted),
         similarity=text_similarity(
             reading.named(vocabulary.unit_terms),
             reference,

@@ -27,6 +27,8 @@ from analysis.evaluation.bootstrap import (
 )
 
 Flags = NDArray[np.bool_]
+ROWS_AT_ONCE = 1000
+"""Images matched at a time: each takes a square of the number of terms in memory."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,18 @@ def greedy_matching(named: Flags, reference: Flags, similarity: Array) -> Array:
 
     0 where one side is empty, NaN where both are.
     """
-    best_reference = np.where(reference[:, None, :], similarity[None], 0).max(2, initial=0)
-    best_named = np.where(named[:, None, :], similarity[None], 0).max(2, initial=0)
-    forth = _mean_where(best_reference, named)
-    back = _mean_where(best_named, reference)
-    scores = (forth + back) / 2
+    scores = np.zeros(len(named))
+    for start in range(0, len(named), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        forth = _mean_where(_nearest(reference[rows], similarity), named[rows])
+        back = _mean_where(_nearest(named[rows], similarity), reference[rows])
+        scores[rows] = (forth + back) / 2
     return np.where(named.any(1) | reference.any(1), scores, np.nan)
+
+
+def _nearest(chosen: Flags, similarity: Array) -> Array:
+    """[N, T]: how near each term's nearest one among those chosen [N, T] is."""
+    return np.asarray(np.where(chosen[:, None, :], similarity[None], 0).max(2, initial=0))
 
 
 def _mean_where(values: Array, chosen: Flags) -> Array:

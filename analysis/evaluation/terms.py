@@ -117,6 +117,7 @@ def term_agreement(
     bootstrap: PatientBootstrap,
     *,
     broader: Flags | None = None,
+    counted: Flags | None = None,
     permutations: int = 200,
     seed: int = 0,
 ) -> TermAgreement:
@@ -124,32 +125,37 @@ def term_agreement(
 
     broader [T, T]: row t marks the broader terms that term t implies. Where it is given, both sides
     also have what their terms imply, so that naming the parent earns part of the credit.
+    counted [T]: the terms that are compared, all without it. The others still take their part of
+    what their units carry, and earn credit for what they imply.
     """
     implied = np.eye(len(codes), dtype=bool)
     if broader is not None:
         implied |= broader
+    if counted is not None:
+        implied = implied[:, counted]
+        codes = [code for code, use in zip(codes, counted, strict=True) if use]
     truth = (reference.astype(int) @ implied) > 0
     generator = np.random.default_rng(seed)
 
-    def counted(full: Flags) -> Array:
+    def tallied(full: Flags) -> Array:
         """[P, 3 T] per patient: named and in the reference, named, in the reference."""
         return bootstrap.sums(np.concatenate([full & truth, full, truth], axis=1))
 
-    def counted_reading(units: Flags, weights: NDArray[np.floating]) -> Array:
-        return counted((reading.named(units, weights).astype(int) @ implied) > 0)
+    def tallied_reading(units: Flags, weights: NDArray[np.floating]) -> Array:
+        return tallied((reading.named(units, weights).astype(int) @ implied) > 0)
 
     named = (reading.named(unit_terms).astype(int) @ implied) > 0
-    own = counted(named)
+    own = tallied(named)
     runs = range(permutations)
     chance: dict[str, tuple[Iterable[Array], int]] = {
-        BASE_RATE: ([counted(_most_frequent(named, truth))], 1),
+        BASE_RATE: ([tallied(_most_frequent(named, truth))], 1),
         SHUFFLED: (
-            (counted_reading(generator.permutation(unit_terms), reading.weights) for _ in runs),
+            (tallied_reading(generator.permutation(unit_terms), reading.weights) for _ in runs),
             permutations,
         ),
         RANDOM_UNITS: (
             (
-                counted_reading(unit_terms, generator.permuted(reading.weights, axis=1))
+                tallied_reading(unit_terms, generator.permuted(reading.weights, axis=1))
                 for _ in runs
             ),
             permutations,

@@ -4,7 +4,7 @@ The file names no colours, sentences or pages: see `wording` for the sentences a
 the pictures. Shares are numbers in [0, 1]; effects are parts of the target class's score (logit).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -39,6 +39,11 @@ class NamedUnit:
     """When one of its labels, or its consensus, last changed, ISO 8601."""
     decided_by: str = ""
     """Who settled its terms, and how, where they are a consensus."""
+
+    @property
+    def namers(self) -> list[str]:
+        """The experts who chose one of its terms, by name, then who settled them."""
+        return _namers([name for term in self.terms for name in term.experts], [self.decided_by])
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,11 @@ class FindingUnit:
     answered: int
     decided_by: str = ""
 
+    @property
+    def namers(self) -> list[str]:
+        """The experts who chose the term, by name, then who settled it."""
+        return _namers(self.experts, [self.decided_by])
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -92,6 +102,17 @@ class Finding:
     """Of all evidence on its side, whether named or not."""
     units: list[FindingUnit]
     place: Place | None
+
+    @property
+    def namers(self) -> list[str]:
+        """The experts who chose the term for one of its units, by name, then who settled it.
+
+        Empty where nobody is on record.
+        """
+        return _namers(
+            [name for unit in self.units for name in unit.experts],
+            [unit.decided_by for unit in self.units],
+        )
 
 
 @dataclass(frozen=True)
@@ -296,3 +317,7 @@ def _value(hint: Any, value: Any) -> Any:
     if hasattr(hint, "__dataclass_fields__"):
         return from_json(hint, value)
     return value
+
+
+def _namers(experts: Iterable[str], deciders: Iterable[str]) -> list[str]:
+    return [*sorted(set(experts)), *sorted(set(deciders) - {""})]

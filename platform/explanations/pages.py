@@ -209,14 +209,10 @@ def _unit_line(content: Content, unit: FindingUnit, previews: dict[int, UnitPrev
         label=content.unit_label(unit.index),
         effect=signed(unit.effect),
         shared_by=unit.shared_by,
-        experts=listing(_namers(unit.experts, unit.decided_by)),
+        experts=listing(unit.namers),
         support=f"{len(unit.experts)} of {number(unit.answered, 'expert')}",
         preview=previews.get(unit.index),
     )
-
-
-def _namers(experts: list[str], decided_by: str) -> list[str]:
-    return [*experts, decided_by] if decided_by else experts
 
 
 def _what_if_rows(content: Content) -> list[PredictionRow]:
@@ -278,11 +274,7 @@ def _named_lines(content: Content) -> list[NamedLine]:
         NamedLine(
             label=content.unit_label(unit.index),
             names=listing([term.name for term in unit.terms]),
-            experts=listing(
-                _namers(
-                    sorted({name for term in unit.terms for name in term.experts}), unit.decided_by
-                )
-            ),
+            experts=listing(unit.namers),
             changed=datetime.fromisoformat(unit.changed) if unit.changed else None,
         )
         for unit in content.labels.named

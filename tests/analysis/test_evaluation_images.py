@@ -245,3 +245,31 @@ def test_what_cannot_be_evaluated_is_said(change: dict[str, Any], words: str) ->
             small_resnet(), "stage2", noise_samples(), PREPROCESSING, asked,
             EvaluationSettings(repeats=10, permutations=2),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("carried", "reported"), [("mass.shape.oval", "mass"), ("mass", "mass.shape.oval")]
+)
+def test_ancestor_credit_joins_units_and_reports_that_name_parent_and_child(
+    carried: str, reported: str
+) -> None:
+    asked = replace(
+        question(),
+        unit_terms={0: [carried]},
+        thresholds={0: -1e9},
+        references=[frozenset({reported})] * 6,
+    )
+    settings = EvaluationSettings(repeats=20, permutations=2, ancestor_credit=True)
+    found = evaluate(small_resnet(), "stage2", noise_samples(), PREPROCESSING, asked, settings)
+    active = found.readings[0]
+    assert {term.code: (term.named, term.both) for term in active.nameable.terms} == {
+        "mass": (6, 6)
+    }
+    assert active.nameable.f1.value == 1
+    assert found.unmentioned == []
+    assert active.similarity.own.value == pytest.approx(2 / 3)
+    with pytest.raises(EvaluationError, match="nothing can be compared"):
+        evaluate(
+            small_resnet(), "stage2", noise_samples(), PREPROCESSING, asked,
+            replace(settings, ancestor_credit=False),
+        )  # fmt: skip

@@ -93,6 +93,22 @@ def test_shares_and_ranks_of_effects_name_terms_as_stated() -> None:
     assert not strongest_reading(-np.abs(effects), 3).named(unit_terms).any()
 
 
+def test_a_term_that_is_not_counted_keeps_its_share_of_a_unit() -> None:
+    units = np.array([[1, 0, 1]], bool)
+    reference = np.array([[1, 0, 0]], bool)
+    bootstrap = PatientBootstrap(["p"], repeats=10, seed=0)
+
+    def named(share: float) -> float:
+        reading = listed_reading(np.array([[share]]), np.array([1.0]), least=0.02)
+        return term_agreement(
+            reading, units, reference, CODES, bootstrap,
+            counted=np.array([True, False, False]), permutations=3,
+        ).named_per_image  # fmt: skip
+
+    assert named(0.03) == 0, "half of it is below the limit"
+    assert named(0.05) == 1
+
+
 def test_ancestor_credit_counts_what_a_term_implies_on_both_sides() -> None:
     named = np.array([[0, 1, 0]], bool)
     reference = np.array([[1, 0, 0]], bool)
@@ -135,6 +151,26 @@ def test_what_cannot_be_known_is_not_a_number() -> None:
     nothing = interval(float("nan"), np.array([np.nan]))
     assert np.isnan(nothing.low)
     assert not Estimate(1.0, 0.5, 1.5).above(nothing)
+
+
+def test_one_patient_gives_no_interval_and_beats_no_control() -> None:
+    unit_terms, reference, active = planted(images=40)
+
+    def found(owners: list[str]) -> TermAgreement:
+        bootstrap = PatientBootstrap(owners, repeats=50, seed=0)
+        return term_agreement(
+            active_reading(active), unit_terms, reference, list("abcd"), bootstrap, permutations=5
+        )
+
+    single = found(["p"] * 40)
+    assert single.f1.value == found(patients(40)).f1.value
+    for estimate in (single.f1, single.macro_f1, single.controls[1].f1):
+        assert np.isnan([estimate.low, estimate.high]).all()
+    assert not any(control.beaten for control in single.controls)
+    values = np.array([0.5, 0.7, np.nan])
+    alone = mean(PatientBootstrap(list("aab"), repeats=50, seed=0), values)
+    assert alone.value == pytest.approx(0.6)
+    assert np.isnan(alone.low), "only one patient has a value"
 
 
 def test_nearness_in_the_tree() -> None:

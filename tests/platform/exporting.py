@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,11 @@ def named_units(experts: tuple[str, ...] = EXPERTS) -> list[NamedUnit]:
         named(1, "grouped", "spiculated", experts=experts[:1]),
         named(3, "normal", experts=experts[:1]),
     ]
+
+
+def settled_units(decided_by: str) -> list[NamedUnit]:
+    """One unit that an adjudicator named with a term that no expert chose."""
+    return [replace(named(0, "spiculated", experts=()), answered=2, decided_by=decided_by)]
 
 
 def material(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,17 @@ def test_the_page_says_whether_the_controls_are_beaten(world: World, client: Cli
     assert listed.count('<span class="tag warn">no</span>') == 1
 
 
+def test_without_intervals_more_patients_are_asked_for(world: World, client: Client) -> None:
+    found = result(good=False)
+    agreement = found["readings"][0]["nameable"]
+    for score in (agreement["f1"], found["localisation"]["own"]["hit"]):
+        score.update(low=None, high=None)
+    evaluation = started(world)
+    complete(evaluation, found, None)
+    html = read(client, world, "clinician", "evaluation", evaluation.pk)
+    assert html.count("need images of more patients") == 3
+
+
 def test_unfinished_and_failed_ones_show_their_job(world: World, client: Client) -> None:
     evaluation = started(world)
     assert evaluation.job is not None
@@ -164,6 +176,20 @@ def test_who_still_labels_sees_no_single_terms_anywhere(
             unit_index=unit, recognisable="no",
         )  # fmt: skip
     assert "piculated" in read(client, world, "expert2", "evaluation", evaluation.pk)
+
+
+def test_a_blinded_reader_learns_nothing_of_unnamed_units_they_have_not_answered(
+    world: World, client: Client
+) -> None:
+    for who, unit in (("expert1", 4), ("expert1", 5), *(("expert2", unit) for unit in (0, 2, 5))):
+        save_label(
+            user=world.people[who], model=world.model, layer_name="layer4",
+            unit_index=unit, recognisable="no",
+        )  # fmt: skip
+    evaluation = done(world)
+    for who, units in (("expert2", [0, 2, 5]), ("expert1", [0, 2, 4, 5]), ("admin", [0, 2, 4, 5])):
+        text = read(client, world, who, "evaluation-download", evaluation.pk, "json")
+        assert [unit["index"] for unit in json.loads(text)["labels"]["units"]] == units
 
 
 def api_result(

@@ -17,7 +17,16 @@ from explanations.exports.record import Material
 from explanations.rendering import region_mask
 from tests.analysis import pictures
 from tests.platform.explaining import named
-from tests.platform.exporting import EFFECTS, FAILS, HEIGHT, WIDTH, material, picture, unit_maps
+from tests.platform.exporting import (
+    EFFECTS,
+    FAILS,
+    HEIGHT,
+    WIDTH,
+    material,
+    picture,
+    settled_units,
+    unit_maps,
+)
 
 ORIGINAL = {
     "SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.2",
@@ -232,3 +241,8 @@ def test_the_same_record_gives_the_same_bytes_dated_as_the_explanation() -> None
             if element.VR in ("DA", "DT"):
                 assert str(element.value) in ("", "20260102"), (name, element)
                 assert today not in str(element.value)
+
+
+def test_a_term_that_no_expert_chose_is_named_by_who_settled_it() -> None:
+    report = objects(material(units=settled_units("Prof Okafor")))["report.dcm"]
+    assert named_item(report, "Experts who named the units").TextValue == "Prof Okafor"

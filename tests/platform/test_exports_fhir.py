@@ -15,7 +15,7 @@ from explanations.exports.codes import code_system
 from explanations.exports.fhir import diagnostic_report
 from explanations.exports.pdf import pdf_report
 from explanations.exports.record import Material, VocabularyRecord
-from tests.platform.exporting import FAILS, material
+from tests.platform.exporting import FAILS, material, settled_units
 
 
 def read(source: Material) -> Any:
@@ -128,3 +128,11 @@ def test_two_projects_vocabularies_of_one_name_are_told_apart() -> None:
     mine, yours = (VocabularyRecord("own", "1", owner) for owner in ("one", "two"))
     assert code_system("Own", mine).uri == "urn:unitscope:vocabulary:one:own"
     assert code_system("Own", mine).uri != code_system("Own", yours).uri
+
+
+def test_a_term_that_no_expert_chose_is_named_by_who_settled_it() -> None:
+    settled = observations(read(material(units=settled_units("Prof Okafor (adjudicated)"))))
+    named_by = components(settled["finding-for-1"])["named-by"]
+    assert named_by.valueString == "Prof Okafor (adjudicated)"
+    unknown = observations(read(material(units=settled_units(""))))
+    assert "named-by" not in components(unknown["finding-for-1"])

@@ -11,7 +11,7 @@ from explanations.exports.pdf import pdf_report
 from explanations.exports.record import Material
 from explanations.rendering import PALETTE
 from tests.platform.explaining import TERMS, named
-from tests.platform.exporting import FAILS, material, named_units
+from tests.platform.exporting import FAILS, material, named_units, settled_units
 
 WARNING = "Not supported by its causal check"
 
@@ -130,3 +130,8 @@ def test_many_classes_do_not_fill_the_report(classes: int) -> None:
     reader = read(source)
     assert f"class {classes - 1}" in text_of(reader)
     assert len(reader.pages) <= 2
+
+
+def test_a_term_that_no_expert_chose_is_named_by_who_settled_it() -> None:
+    text = text_of(read(material(units=settled_units("Prof Okafor"))))
+    assert "Prof Okafor" in flat(text)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from django.core.files.base import ContentFile
 
 from accounts.models import Membership, Role, User
 from analysis.phantoms import write_dataset
@@ -160,3 +161,24 @@ def test_terms_of_the_trained_network_beat_all_controls_and_those_of_an_untraine
     control_run = agreement(evaluated(untrained, dataset))
     assert not any(beaten(control_run["controls"]).values())
     assert all(control["difference"]["low"] <= 0 for control in control_run["controls"])
+
+
+def test_an_unreadable_split_to_calibrate_on_leaves_the_evaluation_without_one(
+    project: Project, tmp_path: Path
+) -> None:
+    write_dataset(tmp_path / "few", [*VALIDATION_PATIENTS[:2], *TEST_PATIENTS[:6]])
+    dataset = Dataset.objects.create(project=project, name="Few")
+    import_dataset(dataset, tmp_path / "few", progress=lambda *_: None, should_stop=lambda: False)
+    layer = dissected(project, added(project, MODEL_FILE, "Trained"), dataset)
+    save_label(
+        user=User.objects.get(username="expert"), model=layer.dissection.model,
+        layer_name=layer.name, unit_index=0, recognisable="yes", term_codes=["mass"],
+    )  # fmt: skip
+    for image in dataset.images.filter(split="validation"):
+        image.file.save("broken.png", ContentFile(b"no image"))
+    evaluation = evaluated(layer, dataset)
+    assert evaluation.result["readings"]
+    assert "to fit a temperature on could be read" in evaluation.result["calibration_note"]
+    assert evaluation.job is not None
+    assert "No calibration: None of the images" in evaluation.job.log
+    assert not Calibration.objects.exists()

@@ -49,6 +49,7 @@ CONTROLS = {
 }
 OWN = "Explanations"
 DASH = "–"
+MORE_PATIENTS = "Intervals, and so comparisons with controls, need images of more patients."
 MEASURES = {"precision": "Precision", "recall": "Recall", "f1": "F1", "macro_f1": "Macro F1"}
 
 
@@ -139,6 +140,8 @@ def verdict(agreement: Mapping[str, Any]) -> str:
     beaten = [CONTROLS[c["key"]].lower() for c in agreement["controls"] if c["beaten"]]
     others = [c for c in agreement["controls"] if not c["beaten"]]
     own = f"F1 is {estimate_text(agreement['f1'])}"
+    if _too_few_patients(agreement["f1"]):
+        return f"{own}. {MORE_PATIENTS}"
     if not others:
         return f"{own}: above every control, and no interval overlaps with theirs."
     reasons = [
@@ -148,6 +151,10 @@ def verdict(agreement: Mapping[str, Any]) -> str:
     ]
     start = f"{own}: above {listing(beaten)}, but not" if beaten else f"{own}: not"
     return f"{start} clearly above {listing(reasons)}; there the intervals overlap or lie lower."
+
+
+def _too_few_patients(estimate: Mapping[str, float | None]) -> bool:
+    return estimate["value"] is not None and estimate["low"] is None
 
 
 def _above_zero(difference: Mapping[str, float | None]) -> bool:
@@ -235,7 +242,6 @@ def place_section(result: Mapping[str, Any], vocabulary: Vocabulary) -> PlaceSec
     if found is None:
         return None
     names = dict(vocabulary.terms.values_list("code", "name"))
-    beaten = all(found["beaten"].values())
     return PlaceSection(
         rows=[
             Row(OWN, [estimate_text(found["own"]["hit"]), estimate_text(found["own"]["iou"])]),
@@ -248,13 +254,7 @@ def place_section(result: Mapping[str, Any], vocabulary: Vocabulary) -> PlaceSec
                 for key, score in found["controls"].items()
             ),
         ],
-        verdict=(
-            "The peaks of findings lie on the marked findings more often than those of every "
-            "control; no interval overlaps."
-            if beaten
-            else "The peaks of findings do not lie on the marked findings clearly more often than "
-            "those of every control."
-        ),
+        verdict=_place_verdict(found),
         terms=[
             Row(
                 names.get(term["code"], term["code"]),
@@ -265,6 +265,20 @@ def place_section(result: Mapping[str, Any], vocabulary: Vocabulary) -> PlaceSec
         findings=found["findings"],
         images=found["images"],
         tolerance=f"{100 * found['tolerance']:g} %",
+    )
+
+
+def _place_verdict(found: Mapping[str, Any]) -> str:
+    if _too_few_patients(found["own"]["hit"]):
+        return MORE_PATIENTS
+    if all(found["beaten"].values()):
+        return (
+            "The peaks of findings lie on the marked findings more often than those of every "
+            "control; no interval overlaps."
+        )
+    return (
+        "The peaks of findings do not lie on the marked findings clearly more often than those of "
+        "every control."
     )
 
 

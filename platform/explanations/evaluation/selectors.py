@@ -49,11 +49,21 @@ def sees_names(user: User, evaluation: Evaluation) -> bool:
 
     Experts answer units without knowing what colleagues said, and single results would tell.
     """
-    project = evaluation.project
-    if not reader(user, project).blinded or has_role(user, project, Role.ADJUDICATOR):
-        return True
-    answers = answered_indexes(user, evaluation.model, evaluation.layer.name)
-    return all(unit.index in answers for unit in labels_of(evaluation).named)
+    answers = _own_answers(user, evaluation)
+    return answers is None or all(unit.index in answers for unit in labels_of(evaluation).named)
+
+
+def readable_labels(user: User, evaluation: Evaluation) -> dict[str, Any]:
+    """The labels it was made from, of a blinded reader only the units that they have answered.
+
+    For readers who may see names (see `sees_names`): that leaves out how many colleagues answered
+    units without a name.
+    """
+    answers = _own_answers(user, evaluation)
+    if answers is None:
+        return evaluation.labels
+    units = [unit for unit in evaluation.labels["units"] if unit["index"] in answers]
+    return {**evaluation.labels, "units": units}
 
 
 def readable_result(evaluation: Evaluation, *, names: bool) -> dict[str, Any]:
@@ -74,6 +84,14 @@ def readable_result(evaluation: Evaluation, *, names: bool) -> dict[str, Any]:
         ],
         "localisation": result["localisation"] and {**result["localisation"], "terms": []},
     }
+
+
+def _own_answers(user: User, evaluation: Evaluation) -> set[int] | None:
+    """The units of the layer that a blinded reader has answered; None for all other readers."""
+    project = evaluation.project
+    if not reader(user, project).blinded or has_role(user, project, Role.ADJUDICATOR):
+        return None
+    return answered_indexes(user, evaluation.model, evaluation.layer.name)
 
 
 def current_calibration(model: TrainedModel) -> Calibration | None:

@@ -91,7 +91,7 @@ def evaluation_download(
         "split": shown.split,
         "reference": shown.reference,
         "labels_digest": shown.labels_digest,
-        "labels": shown.labels if names else None,
+        "labels": selectors.readable_labels(request.user, shown) if names else None,
         "settings": shown.settings,
         "code_version": shown.code_version,
         "completed": shown.completed.isoformat(),

@@ -123,10 +123,11 @@ def _finding(
         )
     else:
         group = sr.MeasurementsAndQualitativeEvaluations(source_images=[_image(source)], **common)
-    experts = sorted({name for unit in finding.units for name in unit.experts})
     units = [content.unit_label(unit.index) for unit in finding.units]
     items = group[0].ContentSequence
-    items.append(_words(own_code("named-by", "Experts who named the units"), listing(experts)))
+    items.append(
+        _words(own_code("named-by", "Experts who named the units"), listing(finding.namers))
+    )
     items.append(_words(own_code("units", "Units of the model"), ", ".join(units)))
     if finding.place:
         items.append(_words(own_code("place", "Place"), finding.place.phrase))

@@ -139,7 +139,6 @@ def _finding(record: Record, finding: Finding) -> Resource:
     coding = {"system": system.uri, "code": finding.code, "display": finding.name}
     if system.version:
         coding["version"] = system.version
-    experts = sorted({name for unit in finding.units for name in unit.experts})
     units = [content.unit_label(unit.index) for unit in finding.units]
     elements: Resource = {
         "interpretation": [_own(f"evidence-{side}", f"Evidence {side} {content.target_name}")],
@@ -156,9 +155,14 @@ def _finding(record: Record, finding: Finding) -> Resource:
                 valueQuantity=_quantity(finding.effect, "1", "logit"),
             ),
             _component(_own("units", "Units of the model"), valueString=", ".join(units)),
-            _component(_own("named-by", "Experts who named them"), valueString=listing(experts)),
         ],
     }
+    if finding.namers:
+        elements["component"].append(
+            _component(
+                _own("named-by", "Experts who named them"), valueString=listing(finding.namers)
+            )
+        )
     if finding.place:
         elements["bodySite"] = {"text": finding.place.phrase}
     if record.narrative.warning:

@@ -309,14 +309,13 @@ def _finding_row(content: Content, finding: Finding) -> list[Any]:
     name = [_text(finding.name, STRONG)]
     if finding.place:
         name.append(_text(finding.place.phrase, SMALL))
-    experts = sorted({name for unit in finding.units for name in unit.experts})
     return [
         Swatch(_colour(content, finding)) if finding in _outlined(content) else "",
         name,
         _text(percent(finding.share), RIGHT),
         _text(signed(finding.effect), RIGHT),
         _text(", ".join(content.unit_label(unit.index) for unit in finding.units), CELL),
-        _text(listing(experts), CELL),
+        _text(listing(finding.namers), CELL),
     ]
 
 
