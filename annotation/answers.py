@@ -10,6 +10,7 @@ from typing import Any, Final
 from annotation.errors import LabelError
 from annotation.models import Label, QuestionSet
 from annotation.questions import ALWAYS_ASKED, FIELDS_OF_LABEL, Kind, Question, questions_of
+from catalog.importing.text import is_storable
 
 ALONE: Final = {"none": "None of them", "unsure": "Unsure"}
 LONGEST_TEXT = 4000
@@ -93,6 +94,8 @@ def _checked(question: Question, value: Any, class_names: Sequence[str]) -> Any:
         case _:
             if not isinstance(value, str) or len(value) > LONGEST_TEXT:
                 raise LabelError(f"“{question.title}” takes at most {LONGEST_TEXT} characters.")
+            if not is_storable(value):
+                raise LabelError(f"“{question.title}” holds characters that are no text.")
             return value.strip() or None
 
 

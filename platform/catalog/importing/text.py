@@ -1,6 +1,8 @@
 """Texts from uploaded files, which may hold what a database cannot."""
 
 import json
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 
@@ -27,12 +29,23 @@ def strict_json(text: str | bytes) -> Any:
     """
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
-        storable = is_storable(json.dumps(value, ensure_ascii=False))
+        storable = all(map(is_storable, _texts(value)))
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
-    if not storable or "\\u0000" in json.dumps(value):
+    if not storable:
         raise ValueError("it holds characters that are no text")
     return value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in parsed JSON, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        yield from chain.from_iterable(map(_texts, value))
+    elif isinstance(value, dict):
+        yield from value
+        yield from chain.from_iterable(map(_texts, value.values()))
 
 
 def _refuse_constant(name: str) -> None:

@@ -147,7 +147,7 @@ function judge(response) {
   if (saved === "yes") return { saved: true };
   if (saved === "refused") return { saved: false, reason };
   if (saved === "other-user") return { problem: "other-user" };
-  const gone = response.status === 404 || response.status === 410 || response.status === 422;
+  const gone = [400, 404, 410, 413, 422].includes(response.status);
   if (gone) return { saved: false, reason: `The server does not take it (${response.status}).` };
   if (response.type === "opaqueredirect" || [200, 401, 403].includes(response.status)) return { problem: "signed-out" };
   return { problem: "server" };
