@@ -53,7 +53,7 @@ def _name_units(page: Page) -> None:
     """Give the three most influential units a name each, through the API of the page's session."""
     layer = page.request.get("/api/layers/?name=stage4").json()["results"][0]
     units = page.request.get(f"/api/units/?layer={layer['id']}").json()["results"]
-    strongest = sorted(units, key=lambda unit: -unit["influence_max"])[:3]
+    strongest = sorted(units, key=lambda unit: -max(map(abs, unit["results"]["influence"])))[:3]
     token = next(c["value"] for c in page.context.cookies() if c["name"] == "csrftoken")
     model = page.request.get("/api/models/").json()["results"][0]["id"]
     for unit, term in zip(strongest, ["mass", "other.vessel", "other.nipple"], strict=True):
