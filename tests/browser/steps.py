@@ -36,7 +36,7 @@ def name_unit_by_keyboard(page: Page, term: str) -> None:
     """On a unit's page: type the term, take the first match, and wait until it is saved."""
     page.keyboard.press("t")
     page.keyboard.type(term)
-    expect(page.get_by_role("option").first).to_be_visible()
+    expect(page.locator("[role=option]").first).to_be_visible()
     page.keyboard.press("Enter")
     expect(page.locator("#save-status")).to_have_attribute("data-state", "saved")
     expect(page.locator("#label-terms")).not_to_be_empty()

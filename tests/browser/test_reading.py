@@ -42,7 +42,7 @@ def test_three_units_by_keyboard_one_put_off_and_taken_up_again(page: Page) -> N
 
     page.keyboard.press("t")
     page.keyboard.type("spiculated")
-    expect(page.get_by_role("option").first).to_be_visible()
+    expect(page.locator("[role=option]").first).to_be_visible()
     page.keyboard.press("Enter")
     expect(page.locator("#label-terms")).to_contain_text("Spiculated")
     page.keyboard.press("Escape")

@@ -35,7 +35,7 @@ def test_a_disagreement_is_settled_by_keyboard(page: Page) -> None:
     expect(page.get_by_role("checkbox", name=re.compile("Spiculated"))).not_to_be_checked()
     page.keyboard.press("t")
     page.keyboard.type("vascular")
-    expect(page.get_by_role("option").first).to_be_visible()
+    expect(page.locator("[role=option]").first).to_be_visible()
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")
     page.keyboard.press("Enter")

@@ -199,7 +199,7 @@ def _term(values: Mapping[str, Any], code_system: str) -> TermEntry:
     return TermEntry(
         code=short(text("code"), "code", LENGTHS["code"]),
         name=name,
-        phrase=short(text("phrase") or phrase_for(name), "phrase", LENGTHS["phrase"]),
+        phrase=short(one_line(text("phrase")) or phrase_for(name), "phrase", LENGTHS["phrase"]),
         category=short(text("category"), "category", LENGTHS["category"], empty=True),
         code_system=short(
             text("code_system") or code_system, "code system", LENGTHS["code_system"]
