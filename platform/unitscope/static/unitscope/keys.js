@@ -125,10 +125,10 @@ function keep(map) {
   drawHints();
 }
 
-/** The element of another action that has the key, if there is one. */
+/** The element of another action that has the key, if there is one. Keys of a dialog hold there alone. */
 function taken(key, action) {
   return [...document.querySelectorAll("[data-key]")].find(
-    (element) => !scopeOf(element) && actionOf(element.dataset.key) !== action && keysOf(element).includes(key),
+    (element) => !scopeOf(element) && !element.closest("dialog") && actionOf(element.dataset.key) !== action && keysOf(element).includes(key),
   );
 }
 
