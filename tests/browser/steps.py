@@ -34,6 +34,8 @@ def wait_for_explanation(page: Page) -> None:
 
 def name_unit_by_keyboard(page: Page, term: str) -> None:
     """On a unit's page: type the term, take the first match, and wait until it is saved."""
+    expect(page.locator("#term-input")).to_be_visible()
+    page.wait_for_load_state("networkidle")  # keys work once the scripts are there
     page.keyboard.press("t")
     page.keyboard.type(term)
     expect(page.locator("[role=option]").first).to_be_visible()
