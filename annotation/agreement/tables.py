@@ -8,14 +8,12 @@ semicolons between the cells, which is read as well.
 import csv
 import io
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from catalog.csv_cells import guarded, unguarded
 from catalog.importing.text import is_storable, strict_json
 
-FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
-GUARDED = re.compile(r"'+[=+\-@\t\r\n]")
 VERSION = 1
 LARGEST_CELL = 10 << 20
 
@@ -32,7 +30,7 @@ def to_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
     writer = csv.writer(stream, quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
     for row in rows:
-        writer.writerow([_guarded(_cell(row[column])) for column in columns])
+        writer.writerow([guarded(_cell(row[column])) for column in columns])
     return stream.getvalue()
 
 
@@ -123,7 +121,7 @@ def _csv_rows(text: str) -> list[Row]:
                 f"Row {number} has {len(line)} cells, the header has {len(header)}. "
                 "Quote cells that hold commas, quotes or line breaks."
             )
-    return [dict(zip(header, map(_unguarded, line), strict=True)) for line in body]
+    return [dict(zip(header, map(unguarded, line), strict=True)) for line in body]
 
 
 def _cell(value: Any) -> str:
@@ -136,11 +134,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False)
     return str(value)
-
-
-def _guarded(text: str) -> str:
-    return f"'{text}" if FORMULA.match(text) else text
-
-
-def _unguarded(text: str) -> str:
-    return text[1:] if GUARDED.match(text) else text

@@ -11,12 +11,12 @@ from django.db.models import CharField, F, Func, QuerySet
 from accounts.access import has_role
 from accounts.models import Role, User
 from annotation.selectors import reader
+from catalog.csv_cells import guarded
 from catalog.models import Project, TrainedModel
 from explanations.models import Case, Explanation
 
 SHOWN = 3
 READ_AT_ONCE = 200
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -154,4 +154,4 @@ def as_csv(rows: Iterable[FindingRow]) -> str:
 
 
 def _harmless(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+    return guarded(value) if isinstance(value, str) else value

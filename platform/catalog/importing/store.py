@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.core.files.base import ContentFile
-from django.core.files.storage import Storage, default_storage
+from django.core.files.storage import default_storage
 from django.db import transaction
 from django.utils.text import get_valid_filename
 
@@ -18,6 +18,7 @@ from catalog.importing.files import CheckedImage, check_image
 from catalog.importing.layout import Entry, Layout, read_layout
 from catalog.importing.sources import Source, open_source
 from catalog.models import Concept, ConceptMask, Dataset, Image, ImportState
+from catalog.stored_folders import delete_folder
 
 THREADS = 4
 BATCH = 32
@@ -70,7 +71,7 @@ def import_dataset(
         with open_source(source_path) as source:
             report = _import(dataset, source, folder, progress, should_stop)
     except BaseException:
-        _delete_tree(default_storage, folder)
+        delete_folder(folder)
         raise
     _delete_others(home, folder)
     return report
@@ -233,16 +234,4 @@ def _delete_others(home: str, folder: str) -> None:
     """Remove what an earlier run that was killed left behind."""
     for name in default_storage.listdir(home)[0]:
         if f"{home}/{name}" != folder:
-            _delete_tree(default_storage, f"{home}/{name}")
-
-
-def _delete_tree(storage: Storage, folder: str) -> None:
-    try:
-        folders, files = storage.listdir(folder)
-    except FileNotFoundError:
-        return
-    for name in files:
-        storage.delete(f"{folder}/{name}")
-    for name in folders:
-        _delete_tree(storage, f"{folder}/{name}")
-    storage.delete(folder)
+            delete_folder(f"{home}/{name}")

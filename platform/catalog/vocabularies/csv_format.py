@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 
+from catalog.csv_cells import guarded, unguarded
 from catalog.vocabularies.entries import (
     MAPPING_LENGTHS,
     Content,
@@ -27,7 +28,6 @@ COLUMNS = [
 FIELDS = {"help": "help_text"}
 REQUIRED = {"code", "name"}
 BYTE_ORDER_MARK = "\ufeff"  # without it Excel takes UTF-8 for something else
-FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 YES_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
 
 
@@ -36,7 +36,7 @@ def write(content: Content) -> str:
     writer = csv.writer(stream)
     writer.writerow(COLUMNS)
     for term in content.terms:
-        writer.writerow([_guarded(cell) for cell in _cells(term)])
+        writer.writerow([guarded(cell) for cell in _cells(term)])
     return BYTE_ORDER_MARK + stream.getvalue()
 
 
@@ -133,7 +133,7 @@ def _check_header(columns: list[str]) -> None:
 def _stated(place: str, columns: list[str], row: list[str]) -> Stated:
     if len(row) > len(columns):
         raise VocabularyError(f"There are {len(row)} cells under {len(columns)} columns.")
-    cells = dict(zip(columns, map(_unguarded, row), strict=False))
+    cells = dict(zip(columns, map(unguarded, row), strict=False))
     retired = cells.get("retired", "").strip().lower()
     if retired not in YES_NO:
         raise VocabularyError(f"“retired” is yes or no, not “{retired}”.")
@@ -155,11 +155,3 @@ def _stated(place: str, columns: list[str], row: list[str]) -> Stated:
             "retired": YES_NO[retired],
         },
     )
-
-
-def _guarded(cell: str) -> str:
-    return f"'{cell}" if FORMULA.match(cell) else cell
-
-
-def _unguarded(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
